@@ -1,0 +1,161 @@
+"""When does a text contain an accepted answer? One matcher per fact, four modes.
+
+    paper     plain containment of the object or an alias, as in the papers
+    standard  case-insensitive, Unicode-normalised, on word boundaries; where an accepted answer
+              stands in the subject ("Bank of Madrid"), copies of the subject do not count
+    strict    the answer alone
+    loose     standard, also without articles and punctuation, or the first word of an alias
+
+Knows text only: no tokens, no model.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from sixtyfold.core.facts import normalise
+
+MatchMode = Literal["paper", "standard", "strict", "loose"]
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans({each: " " for each in string.punctuation})
+_SHORTEST_FIRST_WORD = 4
+
+
+class Matcher(NamedTuple):
+    """Decides hits of one fact; build it with `matcher`."""
+
+    mode: MatchMode
+    answers: tuple[str, ...]
+    subject: str
+    anywhere: re.Pattern[str]
+    at_end: re.Pattern[str]
+    copies_subject: bool
+
+    @property
+    def on_boundaries(self) -> bool:
+        """Whether the character after an answer decides if it is a hit."""
+        return self.mode in {"standard", "loose"}
+
+    def hit(self, text: str) -> bool:
+        """Whether the whole continuation `text` is a hit.
+
+        >>> matcher("standard", ["Niger"], "Niamey").hit(" in Nigeria")
+        False
+        >>> matcher("standard", ["Madrid"], "Bank of Madrid").hit(" the Bank of Madrid")
+        False
+        >>> matcher("standard", ["Madrid"], "Bank of Madrid").hit(" Madrid, Spain")
+        True
+        >>> matcher("paper", ["Niger"], "Niamey").hit(" in Nigeria")
+        True
+        >>> matcher("strict", ["Paris"], "France").hit(" Paris.")
+        True
+        """
+        if self.mode == "paper":
+            return any(answer in text for answer in self.answers)
+        if self.mode == "strict":
+            return strip_answer(text) in self.answers
+        return self.anywhere.search(self._searched(text)) is not None
+
+    def confirmed(self, text: str) -> bool:
+        """Whether every continuation of `text` is a hit: an answer and the character after it."""
+        if not self.on_boundaries:
+            return self.mode == "paper" and self.hit(text)
+        searched = self._searched(text)
+        return any(found.end() < len(searched) for found in self.anywhere.finditer(searched))
+
+    def pending(self, text: str) -> bool:
+        """Whether `text` ends with an answer that the next character will confirm or undo."""
+        return self.on_boundaries and self.at_end.search(self._searched(text)) is not None
+
+    def _searched(self, text: str) -> str:
+        # A trailing space is the character that confirms an answer; normalising would drop it.
+        tail = " " if text[-1:].isspace() else ""
+        searched = normalise(text) + tail
+        if self.mode == "loose":
+            searched = _ARTICLES.sub(" ", searched.translate(_PUNCTUATION))
+            searched = " ".join(searched.split()) + tail
+        if self.copies_subject:
+            searched = searched.replace(self.subject, "\x00")
+        return searched
+
+
+@functools.lru_cache(maxsize=65536)
+def _matcher(mode: MatchMode, objects: tuple[str, ...], subject: str) -> Matcher:
+    if mode == "paper":
+        answers = objects
+    elif mode == "strict":
+        answers = tuple(dict.fromkeys(strip_answer(each) for each in objects))
+    else:
+        answers = tuple(dict.fromkeys(normalise(each) for each in objects))
+    if mode == "loose":
+        answers = tuple(dict.fromkeys(form for each in answers for form in _loose_forms(each)))
+    answers = tuple(each for each in answers if each)
+    alternatives = "|".join(re.escape(each) for each in sorted(answers, key=len, reverse=True))
+    word = rf"(?<!\w)(?:{alternatives})" if answers else r"(?!)"
+    name = normalise(subject)
+    inside = bool(name) and re.search(rf"{word}(?!\w)", name) is not None
+    return Matcher(
+        mode,
+        answers,
+        name,
+        re.compile(rf"{word}(?!\w)"),
+        re.compile(rf"{word}\Z"),
+        inside and mode != "paper",
+    )
+
+
+def matcher(mode: MatchMode, objects: Sequence[str], subject: str) -> Matcher:
+    """Build the matcher of a fact.
+
+    Args:
+        mode: one of the four modes above.
+        objects: accepted answers with their aliases.
+        subject: the fact's subject, or an empty string.
+    """
+    return _matcher(mode, tuple(objects), subject)
+
+
+def _loose_forms(answer: str) -> list[str]:
+    plain = " ".join(_ARTICLES.sub(" ", answer.translate(_PUNCTUATION)).split())
+    first = plain.split(" ")[0]
+    return [plain, first] if len(first) >= _SHORTEST_FIRST_WORD else [plain]
+
+
+def strip_answer(text: str) -> str:
+    """Return the normalised answer without articles in front and punctuation around.
+
+    >>> strip_answer(" The Netherlands.")
+    'netherlands'
+    """
+    plain = normalise(text).strip(string.punctuation + string.whitespace + "“”‘’")
+    return re.sub(r"^(a|an|the) ", "", plain)
+
+
+def exact(answer: str, objects: Sequence[str]) -> bool:
+    """Whether the answer is an accepted one and nothing else.
+
+    >>> exact(" Paris.", ["Paris"]), exact("Paris is it", ["Paris"])
+    (True, False)
+    """
+    return strip_answer(answer) in {strip_answer(each) for each in objects}
+
+
+def token_f1(answer: str, objects: Sequence[str]) -> float:
+    """Return the best F1 of word counts between the answer and an accepted one (SQuAD's measure).
+
+    >>> round(token_f1("the city of Paris", ["Paris"]), 3)
+    0.5
+    """
+    given = Counter(strip_answer(answer).split())
+    best = 0.0
+    for each in objects:
+        wanted = Counter(strip_answer(each).split())
+        shared = (given & wanted).total()
+        if shared:
+            best = max(best, 2 * shared / (given.total() + wanted.total()))
+    return best

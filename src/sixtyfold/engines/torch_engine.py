@@ -1,0 +1,165 @@
+"""A causal language model run with torch: prefill, step, fork, keep some rows.
+
+Shapes carry suffixes: B rows of a batch, L tokens so far, V vocabulary.
+
+Knows tensors and caches. Does not know facts, answers or estimators; those loops live with the
+stages and drive a `Batch`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from sixtyfold.core.models import LoadedModel, ModelOptions, load_model, stop_token_ids
+from sixtyfold.engines.vocabulary import Vocabulary, vocabulary
+
+
+class TorchEngine:
+    """A loaded model with what the stages ask of it."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.model = loaded.model
+        self.tokenizer = loaded.tokenizer
+        self.fingerprint = loaded.fingerprint
+        self.directory = loaded.directory
+        self.device = next(self.model.parameters()).device
+        self.stop_ids = stop_token_ids(self.model, self.tokenizer)
+        self.pad_id = next(iter(sorted(self.stop_ids)), 0)
+        self._vocabulary: Vocabulary | None = None
+
+    @classmethod
+    def load(cls, reference: str, options: ModelOptions) -> TorchEngine:
+        """Load a model by reference; raises what `core.models.load_model` raises."""
+        return cls(load_model(reference, options.options()))
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of logits V."""
+        return int(self.model.config.get_text_config().vocab_size)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Text properties of the tokens, made on first use."""
+        if self._vocabulary is None:
+            self._vocabulary = vocabulary(self.tokenizer, self.vocabulary_size, self.stop_ids)
+        return self._vocabulary
+
+    @property
+    def context_length(self) -> int:
+        """Longest sequence the model takes."""
+        config = self.model.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", 1 << 20))
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Return the text of generated ids, without special tokens."""
+        return str(
+            self.tokenizer.decode(
+                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+        )
+
+    @torch.inference_mode()
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> Batch:
+        """Run prompts through the model, padded on the left.
+
+        Args:
+            prompts: B non-empty id sequences.
+        """
+        longest = max(len(prompt) for prompt in prompts)
+        rows = [[self.pad_id] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
+        mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+        ids_BL = torch.tensor(rows, device=self.device)
+        mask_BL = torch.tensor(mask, device=self.device)
+        batch = Batch(self.model, None, mask_BL)
+        batch.forward(ids_BL, (mask_BL.cumsum(1) - 1).clamp(min=0))
+        return batch
+
+
+class Batch:
+    """Rows of a batch with their key/value cache and the logits of their next token.
+
+    Attributes:
+        logits_BV: float32 logits of the token after each row.
+        mask_BL: 1 where a row has a token, 0 where it is padding.
+    """
+
+    def __init__(self, model: Any, cache: Any, mask_BL: torch.Tensor) -> None:
+        self.model = model
+        self.cache = cache
+        self.mask_BL = mask_BL
+        self.logits_BV = torch.empty(0)
+
+    def __len__(self) -> int:
+        return self.mask_BL.shape[0]
+
+    @torch.inference_mode()
+    def forward(self, ids_BL: torch.Tensor, positions_BL: torch.Tensor) -> None:
+        """Run new tokens; `mask_BL` must already cover them."""
+        out = self.model(
+            input_ids=ids_BL,
+            attention_mask=self.mask_BL,
+            position_ids=positions_BL,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self.cache = out.past_key_values
+        self.logits_BV = out.logits[:, -1].float()
+
+    @torch.inference_mode()
+    def step(self, tokens_B: torch.Tensor) -> None:
+        """Append one token to every row."""
+        positions_BL = self.mask_BL.sum(1, keepdim=True)
+        self.mask_BL = torch.cat([self.mask_BL, torch.ones_like(self.mask_BL[:, :1])], 1)
+        self.forward(tokens_B[:, None], positions_BL)
+
+    @torch.inference_mode()
+    def extend(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Append id sequences of different lengths (padded on the right) and return all logits.
+
+        The rows cannot be stepped afterwards; `fork` first.
+
+        Args:
+            ids: one non-empty sequence per row.
+
+        Returns:
+            float32 [B, longest, V]: logits after each appended token; rows beyond a sequence's
+            own length hold no meaning.
+        """
+        longest = max(len(each) for each in ids)
+        device = self.mask_BL.device
+        ids_BL = torch.tensor([[*each, *[0] * (longest - len(each))] for each in ids], device=device)
+        real_BL = torch.tensor(
+            [[1] * len(each) + [0] * (longest - len(each)) for each in ids], device=device
+        )
+        positions_BL = self.mask_BL.sum(1, keepdim=True) + torch.arange(longest, device=device)
+        self.mask_BL = torch.cat([self.mask_BL, real_BL], 1)
+        out = self.model(
+            input_ids=ids_BL,
+            attention_mask=self.mask_BL,
+            position_ids=positions_BL,
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+        return out.logits.float()
+
+    def fork(self, rows: Sequence[int] | torch.Tensor) -> Batch:
+        """Return a copy that holds the given rows, in that order, repeated as given."""
+        index = torch.as_tensor(rows, device=self.mask_BL.device)
+        branch = Batch(self.model, _pick(self.cache, index), self.mask_BL[index])
+        branch.logits_BV = self.logits_BV[index]
+        return branch
+
+
+def _pick(cache: Any, index: torch.Tensor) -> Any:
+    """Return a cache of the given rows; the original stays as it is."""
+    picked = copy.copy(cache)
+    picked.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in picked.layers:
+        layer.keys = layer.keys.index_select(0, index)
+        layer.values = layer.values.index_select(0, index)
+    return picked

@@ -1,0 +1,47 @@
+"""Options of `sixtyfold evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from sixtyfold.core.matching import MatchMode
+from sixtyfold.core.models import ModelOptions
+from sixtyfold.core.prompts import PromptOptions
+from sixtyfold.core.spec import StageSpec
+
+
+class EvaluateSpec(PromptOptions, ModelOptions, StageSpec):
+    """Ask a model questions and record every answer."""
+
+    model: str = "embedded"
+    """`embedded`, a directory, a .gguf file or a Hugging Face id."""
+
+    facts: str = "atlas"
+    """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
+
+    split: Literal["train", "dev", "test"] = "test"
+    """Which facts to ask."""
+
+    probe: Path | None = None
+    """A finished probe of the base model, for accuracy by level."""
+
+    limit: int | None = Field(default=None, ge=1)
+    """First N facts of a seeded shuffle; all without it."""
+
+    shots: int = Field(default=0, ge=0, le=64)
+    """Worked examples from the training split in front of each question."""
+
+    max_new_tokens: int = Field(default=16, ge=1)
+    """Longest answer."""
+
+    match: MatchMode = "standard"
+    """paper, standard, strict or loose."""
+
+    batch: int = Field(default=64, ge=1)
+    """Questions that run together."""
+
+    seed: int = 0
+    """Seed of the shuffle and of the choice of worked examples."""

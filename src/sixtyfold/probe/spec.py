@@ -1,0 +1,53 @@
+"""Options of `sixtyfold probe`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sixtyfold.core.matching import MatchMode
+from sixtyfold.core.models import ModelOptions
+from sixtyfold.core.spec import StageSpec
+
+
+class ProbeSpec(ModelOptions, StageSpec):
+    """Measure recall and level of every fact for a base model."""
+
+    model: str = "embedded"
+    """`embedded`, a directory, a .gguf file or a Hugging Face id."""
+
+    facts: str = "atlas"
+    """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
+
+    limit: int | None = Field(default=None, ge=1)
+    """First N facts of a seeded shuffle; all without it."""
+
+    estimator: Literal["survival", "draws"] = "survival"
+    """survival (cheap, unbiased) or draws (share of hits, the papers')."""
+
+    match: MatchMode = "standard"
+    """paper, standard, strict or loose."""
+
+    templates: int | None = Field(default=None, ge=1)
+    """First K templates of each relation; all without it."""
+
+    draws: int | None = Field(default=None, ge=1)
+    """Draws per template; 1 for survival and 10 for draws without it."""
+
+    max_new_tokens: int = Field(default=32, ge=1)
+    """Length of a draw."""
+
+    temperature: float = Field(default=0.7, gt=0)
+    """Sampling temperature."""
+
+    batch: int = Field(default=192, ge=1)
+    """Rows (prompts × draws) that run together."""
+
+    seed: int = 0
+    """Seed of the shuffle and of every draw."""
+
+    @property
+    def draws_per_template(self) -> int:
+        """Draws per template, the default filled in."""
+        return self.draws or (1 if self.estimator == "survival" else 10)

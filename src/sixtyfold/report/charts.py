@@ -1,0 +1,232 @@
+"""The report's charts as Vega-Lite specifications, made with altair.
+
+Every chart gets plain rows and returns a specification that fills the width of its box. Colours
+are Okabe and Ito's (safe for colour-blind readers) and never the only difference: models also
+differ in shape, nulls in dash. Text and axis colours come from the page (light or dark).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+Row = dict[str, Any]
+
+BLUE, ORANGE, GREEN, SKY, PURPLE = "#3b8fc9", "#e69f00", "#009e73", "#56b4e9", "#cc79a7"
+MODEL_COLOURS = {"base": ORANGE, "tuned": BLUE, "restored": GREEN}
+MODEL_SHAPES = {"base": "circle", "tuned": "square", "restored": "triangle-up"}
+
+
+def levels_chart(rows: Sequence[Row]) -> dict[str, Any]:
+    """Bars of facts per level, with a tick where the sum of level probabilities lies.
+
+    Args:
+        rows: level (text), facts, mass.
+    """
+    base = _chart(rows).encode(x=alt.X("level:N", title="level", axis=alt.Axis(labelAngle=0)))
+    bars = base.mark_bar(color=BLUE, opacity=0.75).encode(
+        y=alt.Y("facts:Q", title="test facts"),
+        tooltip=["level:N", "facts:Q", alt.Tooltip("mass:Q", format=".1f")],
+    )
+    ticks = base.mark_tick(color=ORANGE, thickness=4).encode(
+        y=alt.Y("mass:Q", title="test facts"),
+        tooltip=["level:N", "facts:Q", alt.Tooltip("mass:Q", format=".1f")],
+    )
+    return _finish(bars + ticks, "Test facts per level, and the sum of level probabilities", 240)
+
+
+def relation_levels_chart(rows: Sequence[Row]) -> dict[str, Any]:
+    """Stacked shares of levels, one bar per relation.
+
+    Args:
+        rows: relation, level (text), facts.
+    """
+    bars = (
+        _chart(rows)
+        .mark_bar()
+        .encode(
+            y=alt.Y("relation:N", title=None, axis=alt.Axis(labelLimit=220)),
+            x=alt.X("facts:Q", stack="normalize", title="share", axis=alt.Axis(format="%")),
+            color=alt.Color("level:N", title="level", scale=alt.Scale(scheme="viridis")),
+            order=alt.Order("level:N"),
+            tooltip=["relation:N", "level:N", "facts:Q"],
+        )
+    )
+    return _finish(bars, "Share of levels per relation", alt.Step(24))
+
+
+def accuracy_chart(rows: Sequence[Row], group: str, title: str) -> dict[str, Any]:
+    """Dots with 95% intervals: one line per group and model.
+
+    Args:
+        rows: group (text), model (base, tuned, restored), value, low, high, n.
+        group: heading of the groups.
+        title: what the chart shows.
+    """
+    models = [name for name in MODEL_COLOURS if any(row["model"] == name for row in rows)]
+    base = _chart(rows).encode(
+        y=alt.Y("group:N", title=group, axis=alt.Axis(labelLimit=220)),
+        yOffset=alt.YOffset("model:N", sort=models),
+        color=alt.Color(
+            "model:N",
+            title=None,
+            scale=alt.Scale(domain=models, range=[MODEL_COLOURS[name] for name in models]),
+        ),
+        tooltip=[
+            "group:N",
+            "model:N",
+            alt.Tooltip("value:Q", format=".1%"),
+            alt.Tooltip("low:Q", format=".1%"),
+            alt.Tooltip("high:Q", format=".1%"),
+            "n:Q",
+        ],
+    )
+    scale = alt.Scale(domain=[0, 1])
+    axis = alt.Axis(format="%")
+    rules = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", title="right answers", scale=scale, axis=axis), x2="high:Q"
+    )
+    shapes = alt.Scale(domain=models, range=[MODEL_SHAPES[name] for name in models])
+    dots = base.mark_point(filled=True, size=70, opacity=1).encode(
+        x=alt.X("value:Q", scale=scale, axis=axis),
+        shape=alt.Shape("model:N", title=None, scale=shapes),
+    )
+    step = alt.Step(14, **{"for": "offset"}) if len(models) < 3 else alt.Step(12)
+    return _finish(rules + dots, title, step)
+
+
+def concentration_chart(rows: Sequence[Row]) -> dict[str, Any]:
+    """Share of the whole change held by the top weights, beside its null.
+
+    Args:
+        rows: percent, share, series (text: what is ranked), kind ("update" or "null").
+    """
+    lines = (
+        _chart(rows)
+        .mark_line(point=True, strokeWidth=2)
+        .encode(
+            x=alt.X(
+                "percent:Q", title="top weights, percent (logarithmic)", scale=alt.Scale(type="log")
+            ),
+            y=alt.Y(
+                "share:Q",
+                title="share of the change",
+                axis=alt.Axis(format="%"),
+                scale=alt.Scale(domain=[0, 1]),
+            ),
+            color=alt.Color("series:N", title=None, scale=alt.Scale(range=[BLUE, ORANGE])),
+            strokeDash=alt.StrokeDash(
+                "kind:N",
+                title=None,
+                scale=alt.Scale(domain=["update", "null"], range=[[1, 0], [5, 4]]),
+            ),
+            tooltip=["series:N", "kind:N", "percent:Q", alt.Tooltip("share:Q", format=".1%")],
+        )
+    )
+    return _finish(lines, "Concentration of the update next to its null", 300)
+
+
+def update_map_chart(rows: Sequence[Row]) -> dict[str, Any]:
+    """Heat map of the update's root mean square, layer × block.
+
+    Args:
+        rows: layer, block, rms, changed (share of weights).
+    """
+    order = ["q", "k", "v", "qkv", "o", "gate", "up", "gate_up", "down", "router", "norm"]
+    cells = (
+        _chart(rows)
+        .mark_rect()
+        .encode(
+            x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("block:N", title=None, sort=order),
+            color=alt.Color(
+                "rms:Q",
+                title="update (RMS)",
+                scale=alt.Scale(scheme="viridis"),
+                legend=alt.Legend(format=".1e"),
+            ),
+            tooltip=[
+                "layer:O",
+                "block:N",
+                alt.Tooltip("rms:Q", format=".3e"),
+                alt.Tooltip("changed:Q", format=".1%"),
+            ],
+        )
+    )
+    return _finish(cells, "Size of the update by layer and block", alt.Step(24))
+
+
+def restoration_chart(rows: Sequence[Row]) -> dict[str, Any]:
+    """Dev accuracy of the repair candidates over the update that remains.
+
+    Args:
+        rows: family, label, remaining_norm, accuracy, low, high, chosen (bool).
+    """
+    axis = alt.Axis(format="%")
+    base = _chart(rows).encode(
+        x=alt.X(
+            "remaining_norm:Q",
+            title="remaining update (share of its norm)",
+            axis=axis,
+            scale=alt.Scale(reverse=True),
+        ),
+        color=alt.Color(
+            "family:N",
+            title=None,
+            scale=alt.Scale(range=[BLUE, ORANGE, GREEN, PURPLE, SKY, "#d55e00"]),
+        ),
+        tooltip=[
+            "family:N",
+            "label:N",
+            alt.Tooltip("remaining_norm:Q", format=".1%"),
+            alt.Tooltip("accuracy:Q", format=".1%"),
+            alt.Tooltip("low:Q", format=".1%"),
+            alt.Tooltip("high:Q", format=".1%"),
+        ],
+    )
+    y = alt.Y("accuracy:Q", title="dev accuracy, in-domain", axis=axis, scale=alt.Scale(zero=False))
+    rules = base.mark_rule(opacity=0.35, strokeWidth=2).encode(
+        y=alt.Y("low:Q", title="dev accuracy, in-domain", axis=axis), y2="high:Q"
+    )
+    lines = base.mark_line(strokeWidth=1.5).encode(y=y)
+    dots = base.mark_point(filled=True, size=70, opacity=1).encode(
+        y=y, shape=alt.Shape("family:N", title=None)
+    )
+    ring = (
+        base.transform_filter("datum.chosen")
+        .mark_point(size=320, strokeWidth=3)
+        .encode(y=y, color=alt.value("#d55e00"))
+    )
+    return _finish(rules + lines + dots + ring, "Repair candidates on dev; the ring is chosen", 320)
+
+
+def drift_chart(rows: Sequence[Row]) -> dict[str, Any]:
+    """Strips of token drift, one per outcome of the fact.
+
+    Args:
+        rows: state, kl (nats), relation.
+    """
+    marks = (
+        _chart(rows)
+        .mark_tick(opacity=0.6, color=BLUE)
+        .encode(
+            y=alt.Y("state:N", title=None, sort=["kept", "lost", "gained", "never"]),
+            x=alt.X("kl:Q", title="KL(tuned ‖ base), nats", scale=alt.Scale(type="symlog")),
+            tooltip=["state:N", "relation:N", alt.Tooltip("kl:Q", format=".3f")],
+        )
+    )
+    return _finish(marks, "Token drift per fact, by what happened to the answer", alt.Step(36))
+
+
+def _chart(rows: Sequence[Row]) -> Any:
+    return alt.Chart(alt.Data(values=list(rows)))
+
+
+def _finish(chart: Any, description: str, height: Any) -> dict[str, Any]:
+    # `description` becomes the aria-label of the drawing.
+    finished = chart.properties(width="container", height=height, description=description)
+    specification: dict[str, Any] = finished.to_dict()
+    specification.pop("config", None)  # the page sets colours for light and dark
+    return specification

@@ -1,0 +1,117 @@
+"""What a run directory holds, read once for the report; missing stages are None."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from sixtyfold.core.stage import finished
+from sixtyfold.workflows.summary import (
+    MODELS,
+    probed_test_facts,
+    read_answers,
+    read_json,
+    summarise,
+)
+
+
+class Results(NamedTuple):
+    """The tables and numbers behind a report."""
+
+    summary: dict[str, Any]
+    answers: dict[str, pl.DataFrame]
+    """Test answers by model: `best` (the best-prompted base), `tuned`, `restored`."""
+    facts: pl.DataFrame | None
+    probed: pl.DataFrame | None
+    """Probed test facts with relation, domain and level."""
+    receipt: dict[str, Any] | None
+    drift: pl.DataFrame | None
+    weight_changes: pl.DataFrame | None
+    concentration: pl.DataFrame | None
+    candidates: pl.DataFrame | None
+    chosen: dict[str, Any] | None
+    manifests: dict[str, dict[str, Any]]
+    """Every finished stage by its path in the run directory, in the order of the main path."""
+
+
+ORDER = ("facts", "probe", "selection", "tuned", "answers", "drift", "diff", "search", "restored",
+         "compare")  # fmt: skip
+
+
+def read_results(run: Path) -> Results:
+    """Read everything the report shows.
+
+    Raises:
+        IncompleteInput: the directory holds no finished test answers.
+        Corrupted: a manifest, table or JSON file is not readable.
+    """
+    summary = summarise(run)
+    shown = {"best": summary["best_prompt"], "tuned": "tuned", "restored": "restored"}
+    answers = {
+        name: table
+        for name, key in shown.items()
+        if key is not None and (table := read_answers(run, MODELS[key], "test")) is not None
+    }
+    return Results(
+        summary=summary,
+        answers=answers,
+        facts=_table(run / "facts", "facts"),
+        probed=probed_test_facts(run),
+        receipt=read_json(run / "selection" / "receipt.json"),
+        drift=_table(run / "drift", "drift"),
+        weight_changes=_table(run / "diff", "weight_changes"),
+        concentration=_table(run / "diff", "concentration"),
+        candidates=_table(run / "search", "candidates"),
+        chosen=read_json(run / "search" / "chosen.json"),
+        manifests=_manifests(run),
+    )
+
+
+def commands(manifests: dict[str, dict[str, Any]]) -> list[str]:
+    """Return one command line per stage, from the settings it recorded.
+
+    >>> commands({"d": {"stage": "diff", "spec": {"base": "B", "top": [1, 3], "seed": None}}})
+    ['sixtyfold diff --base B --top 1 3 --out d']
+    """
+    return [
+        " ".join(["sixtyfold", manifest["stage"], *_options(manifest["spec"]), "--out", path])
+        for path, manifest in manifests.items()
+    ]
+
+
+def _options(settings: dict[str, Any]) -> list[str]:
+    words: list[str] = []
+    for name, value in settings.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is None or value is False or isinstance(value, dict):
+            continue
+        if value is True:
+            words.append(flag)
+        elif isinstance(value, list):
+            words += [flag, *(_quoted(item) for item in value)] if value else []
+        else:
+            words += [flag, _quoted(value)]
+    return words
+
+
+def _quoted(value: Any) -> str:
+    text = str(value)
+    return text if text and not set(text) & set(" \t\n\"'$\\*?;|&<>()`#!") else json.dumps(text)
+
+
+def _table(stage: Path, name: str) -> pl.DataFrame | None:
+    if not (stage / "manifest.json").is_file() or not (stage / f"{name}.parquet").is_file():
+        return None
+    return finished(stage).table(name)
+
+
+def _manifests(run: Path) -> dict[str, dict[str, Any]]:
+    found = [path.parent for path in run.glob("*/manifest.json")]
+    found += [path.parent for path in run.glob("answers/*/manifest.json")]
+    names = sorted(path.relative_to(run).as_posix() for path in found)
+    rank = {name: index for index, name in enumerate(ORDER)}
+    names.sort(key=lambda name: rank.get(name.split("/")[0], len(ORDER)))
+    return {name: finished(run / name).manifest for name in names}

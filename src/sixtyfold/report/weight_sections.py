@@ -1,0 +1,193 @@
+"""What moved and what the repair did: drift, weight changes, restoration.
+
+Turns the tables of drift, diff and search into sections; measures nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from sixtyfold.report.charts import (
+    concentration_chart,
+    drift_chart,
+    restoration_chart,
+    update_map_chart,
+)
+from sixtyfold.report.page import Figure, Section, Table
+from sixtyfold.report.results import Results
+from sixtyfold.report.untrusted import visible
+from sixtyfold.workflows.console import percent
+
+
+def moved(results: Results) -> Section:
+    """Token drift, update map, concentration next to its null."""
+    text: list[str] = []
+    tables: list[Table] = []
+    figures: list[Figure] = []
+    absent = []
+    if results.drift is None:
+        absent.append("drift")
+    else:
+        _add_drift(results.drift, results.answers, tables, figures)
+    if results.weight_changes is None:
+        absent.append("diff")
+    else:
+        figures.append(_update_map(results.weight_changes))
+    if results.concentration is not None:
+        text.append(
+            "Relative change divides by small weights, so it concentrates even where the update "
+            "means nothing. Read the concentration against its null: the same update shuffled "
+            "within each tensor. Only what stands above the null is about where tuning acted."
+        )
+        figures.append(_concentration(results.concentration))
+    missing = f"Not in this run: no finished result of {_and(absent)}." if absent else None
+    return Section("moved", "What moved", text, tables, figures, missing)
+
+
+def repaired(results: Results) -> Section:
+    """The repair candidates on dev."""
+    title = "What the repair did"
+    if results.candidates is None:
+        missing = "Not in this run: no finished result of 'sixtyfold search'."
+        return Section("repaired", title, missing=missing)
+    rows = _candidate_rows(results.candidates, results.chosen)
+    table = Table(
+        "Repair candidates on dev, in-domain",
+        ["candidate", "remaining update", "accuracy (95% interval)", ""],
+        [
+            [row["label"], f"{100 * row['remaining_norm']:.1f}%", percent(
+                {**row, "value": row["accuracy"]}), "chosen" if row["chosen"] else ""]
+            for row in rows
+        ],
+    )  # fmt: skip
+    text = [
+        "Putting weights back leaves less of the update: 100% is the tuned model, 0% the base. "
+        "Families can be compared where they leave the same share of the update's norm.",
+    ]
+    if results.chosen is not None:
+        chosen = ", ".join(f"{key} {value}" for key, value in results.chosen.items()
+                           if isinstance(value, str | int | float))  # fmt: skip
+        text.append(f"Chosen on dev: {visible(chosen)}.")
+    caption = "Dev accuracy over what remains of the update; the ring marks the chosen candidate."
+    figure = Figure("restoration", caption, restoration_chart(rows), table)
+    return Section("repaired", title, text, figures=[figure])
+
+
+def _and(stages: list[str]) -> str:
+    return " and of ".join(f"'sixtyfold {stage}'" for stage in stages)
+
+
+def _add_drift(
+    drift: pl.DataFrame,
+    answers: dict[str, pl.DataFrame],
+    tables: list[Table],
+    figures: list[Figure],
+) -> None:
+    """Token drift by what happened to the fact (base to tuned); all facts where that is unknown."""
+    state = pl.lit("all facts").alias("state")
+    rows = drift.filter(pl.col("kl").is_not_null())
+    if "best" in answers and "tuned" in answers:
+        hits = (
+            answers["best"]
+            .select("fact_id", before="hit")
+            .join(answers["tuned"].select("fact_id", after="hit"), on="fact_id")
+        )
+        rows = rows.join(hits, on="fact_id", how="left")
+        state = (
+            pl.when(pl.col("before").is_null() | pl.col("after").is_null())
+            .then(pl.lit("not in test"))
+            .when(pl.col("before") & pl.col("after"))
+            .then(pl.lit("kept"))
+            .when("before")
+            .then(pl.lit("lost"))
+            .when("after")
+            .then(pl.lit("gained"))
+            .otherwise(pl.lit("never"))
+            .alias("state")
+        )
+    rows = rows.with_columns(state)
+    grouped = rows.group_by("state").agg(
+        n=pl.len(), median=pl.col("kl").median(), high=pl.col("kl").quantile(0.9)
+    ).sort("state")  # fmt: skip
+    table = Table(
+        "Token drift KL(tuned ‖ base) in nats, by what happened to the answer",
+        ["state", "facts", "median", "90th percentile"],
+        [[row["state"], str(row["n"]), f"{row['median']:.3f}", f"{row['high']:.3f}"]
+         for row in grouped.to_dicts()],
+    )  # fmt: skip
+    shown = [{"state": row["state"], "kl": row["kl"], "relation": visible(row["relation"])}
+             for row in rows.sort("state", "fact_id").to_dicts()]  # fmt: skip
+    tables.append(table)
+    caption = "Token drift of single facts at the first answer token, after Ye et al. (P2)."
+    figures.append(Figure("drift", caption, drift_chart(shown), table))
+
+
+def _update_map(changes: pl.DataFrame) -> Figure:
+    grouped = (
+        changes.filter(pl.col("layer").is_not_null())
+        .group_by("layer", "block")
+        .agg(
+            rms=(pl.col("sum_squared").sum() / pl.col("numel").sum()).sqrt(),
+            changed=pl.col("changed").sum() / pl.col("numel").sum(),
+        )
+        .sort("layer", "block")
+    )
+    rows = grouped.to_dicts()
+    table = Table(
+        "Root mean square of the update",
+        ["layer", "block", "RMS", "weights changed"],
+        [[str(row["layer"]), row["block"], f"{row['rms']:.3e}", f"{100 * row['changed']:.1f}%"]
+         for row in rows],
+    )  # fmt: skip
+    caption = "Size of the update by layer and block (root mean square over the weights)."
+    return Figure("update-map", caption, update_map_chart(rows), table)
+
+
+def _concentration(table: pl.DataFrame) -> Figure:
+    rows: list[dict[str, Any]] = []
+    cells = []
+    for row in table.sort("measure", "top_percent").to_dicts():
+        series = f"{row['measure']} change"
+        base = {"percent": row["top_percent"], "series": series}
+        rows.append({**base, "share": row["share"], "kind": "update"})
+        if row["null_permutation"] is not None:
+            rows.append({**base, "share": row["null_permutation"], "kind": "null"})
+        shares = [row["share"], row["null_permutation"], row["null_gaussian"]]
+        cells.append([series, f"{row['top_percent']:g}%",
+                      *("–" if share is None else f"{100 * share:.1f}%" for share in shares)])  # fmt: skip
+    columns = ["ranked by", "top", "share of the change", "null: shuffled", "null: Gaussian"]
+    caption = "Share of the change that the top weights hold, next to its null."
+    shown = Table("Concentration of the update next to its nulls", columns, cells)
+    return Figure("concentration", caption, concentration_chart(rows), shown)
+
+
+def _candidate_rows(
+    candidates: pl.DataFrame, chosen: dict[str, Any] | None
+) -> list[dict[str, Any]]:
+    rows = []
+    for row in candidates.to_dicts():
+        rows.append(
+            {
+                "family": visible(row["family"]),
+                "label": visible(_label(row)),
+                **{key: row[key] for key in ("remaining_norm", "accuracy", "low", "high")},
+                "chosen": _is_chosen(row, chosen),
+            }
+        )
+    return sorted(rows, key=lambda row: (row["family"], -row["remaining_norm"], row["label"]))
+
+
+def _label(row: dict[str, Any]) -> str:
+    if row.get("percent") is not None:
+        return f"{row['family']} {row['percent']:g}%"
+    if row.get("alpha") is not None:
+        return f"{row['family']} α = {row['alpha']:g}"
+    return str(row["family"])
+
+
+def _is_chosen(row: dict[str, Any], chosen: dict[str, Any] | None) -> bool:
+    if not chosen:
+        return False
+    return all(chosen.get(key) == row.get(key) for key in ("family", "percent", "alpha"))

@@ -1,0 +1,73 @@
+"""Select: a training set with a receipt."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+
+from sixtyfold.core.errors import BadInput
+from sixtyfold.core.prompts import answer_lead, question_text
+from sixtyfold.core.stage import Finished, finished, open_stage, write_atomic
+from sixtyfold.select.choose import choose
+from sixtyfold.select.receipt import receipt
+from sixtyfold.select.spec import SelectSpec
+from sixtyfold.sources.open import open_facts
+
+
+def run(spec: SelectSpec) -> Finished:
+    """Choose training examples of the wanted levels.
+
+    Returns:
+        the stage with the table `selection` (also `selection.jsonl`) and `receipt.json`.
+
+    Raises:
+        BadInput: too few facts of these levels, or a chosen fact stands in dev or test.
+    """
+    source = open_facts(spec.facts)
+    probe = finished(spec.probe, "probe")
+    inputs = {"facts": source.fingerprint, "probe": probe.fingerprint}
+    training = source.facts.filter((pl.col("split") == "train") & (pl.col("domain") == "in"))
+    pool = training.join(probe.table("probe").select("fact_id", "level"), on="fact_id")
+    if pool.is_empty():
+        raise BadInput(
+            f"{spec.probe} probed no in-domain training fact of these facts; "
+            "probe the same facts with a train split"
+        )
+    with open_stage("select", spec, inputs) as stage:
+        if stage.complete:
+            return finished(spec.out, "select")
+        allowed = pool.filter(pl.col("level").is_in(spec.allowed_levels))
+        chosen = choose(allowed, spec.size, spec.seed, spec.short)
+        asked = {"size": spec.size, "levels": list(spec.allowed_levels), "seed": spec.seed}
+        stage.write_json("receipt", receipt(chosen, pool, source.facts, asked))
+        table = stage.write_table("selection", training_rows(chosen, spec))
+        lines = "".join(
+            json.dumps(row, ensure_ascii=False) + "\n"
+            for row in table.select("fact_id", "prompt", "completion").to_dicts()
+        )
+        write_atomic(
+            spec.out / "selection.jsonl", lambda path: path.write_text(lines, encoding="utf-8")
+        )
+        return stage.finish({"selection": table.height})
+
+
+def training_rows(chosen: pl.DataFrame, spec: SelectSpec) -> pl.DataFrame:
+    """Return the chosen facts in prompt/completion form, in training order.
+
+    In the chat form the prompt is the bare question; the tokenizer's template is put around it
+    when it is tokenised.
+    """
+    chat = spec.prompt_form == "chat"
+    questions = chosen["question"].to_list()
+    return pl.DataFrame(
+        {
+            "order": pl.Series(range(chosen.height), dtype=pl.Int32),
+            "fact_id": chosen["fact_id"],
+            "level": chosen["level"],
+            "relation": chosen["relation"],
+            "question": chosen["question"],
+            "prompt": questions if chat else [question_text(spec, each) for each in questions],
+            "completion": [answer_lead(spec) + objects[0] for objects in chosen["objects"]],
+        }
+    )
