@@ -59,6 +59,12 @@ class Spec(BaseModel):
 class StageSpec(Spec):
     """What every stage that writes a directory takes."""
 
+    #: Fields that name an input. What lies there is known by its fingerprint, so the name itself
+    #: is written down but does not make two results different.
+    places: ClassVar[frozenset[str]] = frozenset(
+        {"model", "base", "tuned", "facts", "probe", "selection", "before", "after", "run"}
+    )
+
     out: Path
     """Directory to write. A killed run continues when the same command is given again."""
 

@@ -48,8 +48,8 @@ class Finished(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the manifest: equal for equal results."""
-        text = json.dumps(self.manifest, sort_keys=True)
+        """Hash of the manifest without the names of inputs: equal for equal results."""
+        text = json.dumps(_without_places(self.manifest), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -236,12 +236,19 @@ def _check_identity(path: Path, identity: dict[str, Any]) -> None:
         earlier = json.loads(plan_path.read_text())
     except json.JSONDecodeError:
         raise Corrupted(f"{plan_path} is not readable; remove {path} and run again") from None
+    earlier, identity = _without_places(earlier), _without_places(identity)
     if earlier == identity:
         return
     raise OtherResult(
         f"{path} holds a result with other settings ({_difference(earlier, identity)}); "
         "choose another --out or remove it"
     )
+
+
+def _without_places(recorded: dict[str, Any]) -> dict[str, Any]:
+    """Return a plan or manifest without the names of inputs (`StageSpec.places`)."""
+    spec = {k: v for k, v in recorded.get("spec", {}).items() if k not in StageSpec.places}
+    return {**recorded, "spec": spec}
 
 
 def _difference(earlier: dict[str, Any], now: dict[str, Any]) -> str:

@@ -50,7 +50,7 @@ def relation_levels_chart(rows: Sequence[Row]) -> dict[str, Any]:
             y=alt.Y("relation:N", title=None, axis=alt.Axis(labelLimit=220)),
             x=alt.X("facts:Q", stack="normalize", title="share", axis=alt.Axis(format="%")),
             color=alt.Color("level:N", title="level", scale=alt.Scale(scheme="viridis")),
-            order=alt.Order("level:N"),
+            order=alt.Order("level:O"),
             tooltip=["relation:N", "level:N", "facts:Q"],
         )
     )
@@ -226,7 +226,12 @@ def _chart(rows: Sequence[Row]) -> Any:
 
 def _finish(chart: Any, description: str, height: Any) -> dict[str, Any]:
     # `description` becomes the aria-label of the drawing.
-    finished = chart.properties(width="container", height=height, description=description)
+    finished = chart.properties(
+        width="container",
+        height=height,
+        description=description,
+        autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+    )
     specification: dict[str, Any] = finished.to_dict()
     specification.pop("config", None)  # the page sets colours for light and dark
     return specification

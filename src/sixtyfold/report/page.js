@@ -68,10 +68,10 @@
     if (!data.facts) return;
     const text = document.getElementById("datatables").textContent;
     const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-    const { ITable } = await import(address);
+    const { jQuery } = await import(address);
     URL.revokeObjectURL(address);
     document.documentElement.classList.toggle("dark", dark.matches);
-    const table = new ITable(document.getElementById("facts-table"), {
+    const table = jQuery("#facts-table").DataTable({
       data: data.facts.rows,
       columns: data.facts.columns.map((title) => ({ title, render: cell })),
       deferRender: true,

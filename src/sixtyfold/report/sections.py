@@ -22,6 +22,16 @@ from sixtyfold.workflows.console import LABELS, merged_words, percent, transitio
 SHOWN = {"best": "base", "tuned": "tuned", "restored": "restored"}
 """Name in `Results.answers` to name in charts."""
 
+LEVELS_EXPLAINED = (
+    "Level 0: no hit expected in the draws of the protocol; levels 1 to 4: recall up to 25, 50, 75 "
+    "and 100%. Levels are relative to one base model and to the number of templates. The tick is "
+    "the sum of level probabilities, which counts what single levels round away."
+)
+ACCURACY_EXPLAINED = (
+    "Share of right answers, macro over relations, with 95% intervals for these relations. "
+    "Everything was chosen on dev; test was answered once."
+)
+
 
 def tiles(results: Results) -> list[tuple[str, str, str]]:
     """Return the headline numbers: heading, number, interval."""
@@ -53,9 +63,7 @@ def known(results: Results) -> Section:
         for level, facts, mass in zip(LEVELS, summary["levels"], summary["level_mass"], strict=True)
     ]
     text = [
-        "Level 0: no hit expected in the draws of the protocol; levels 1 to 4: recall up to 25, 50, "
-        "75 and 100%. Levels are relative to one base model and to the number of templates. The "
-        "tick is the sum of level probabilities, which counts what single levels round away.",
+        LEVELS_EXPLAINED,
     ]
     if summary["levels_merged"] is not None:
         text.append(
@@ -83,8 +91,7 @@ def happened(results: Results) -> Section:
     """Accuracy of every model, by level and by relation."""
     summary = results.summary
     text = [
-        "Share of right answers, macro over relations, with 95% intervals for these relations. "
-        "Everything was chosen on dev; test was answered once.",
+        ACCURACY_EXPLAINED,
     ]
     gain = summary["gain_over_best_prompt"]
     if gain is not None:
@@ -172,19 +179,25 @@ def _relation_levels(probed: pl.DataFrame) -> Figure:
 
 
 def _receipt_tables(receipt: dict[str, Any]) -> list[Table]:
-    """Numbers and words of the receipt in one table, each of its counts in one of its own."""
-    plain, nested = [], []
-    for key, value in receipt.items():
-        name = visible(key.replace("_", " "))
-        if isinstance(value, dict):
-            rows = [[visible(str(part)), _cell(amount)] for part, amount in value.items()]
-            nested.append(Table(name, [name, "value"], rows))
-        else:
-            plain.append([name, _cell(value)])
-    return [Table("Receipt of the training set", ["", "value"], plain), *nested]
+    """The receipt as one table, and its counts by level and relation as another."""
+    crossed = receipt.get("per_level_and_relation") or []
+    rows = [
+        [visible(key.replace("_", " ")), _cell(value)]
+        for key, value in receipt.items()
+        if key != "per_level_and_relation"
+    ]
+    tables = [Table("Receipt of the training set", ["", "value"], rows)]
+    if crossed:
+        columns = ("relation", "level", "len")
+        cells = [[_cell(row.get(column)) for column in columns] for row in crossed]
+        headings = ["relation", "level", "examples"]
+        tables.append(Table("Training examples by level and relation", headings, cells))
+    return tables
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return visible(", ".join(f"{key}: {part}" for key, part in value.items()))
     if isinstance(value, list):
         return visible(", ".join(str(item) for item in value))
     return visible("–" if value is None else str(value))

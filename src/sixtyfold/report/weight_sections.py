@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from sixtyfold.compare.transitions import transitions
 from sixtyfold.report.charts import (
     concentration_chart,
     drift_chart,
@@ -19,6 +20,20 @@ from sixtyfold.report.page import Figure, Section, Table
 from sixtyfold.report.results import Results
 from sixtyfold.report.untrusted import visible
 from sixtyfold.workflows.console import percent
+
+NULL_EXPLAINED = (
+    "Relative change divides by small weights, so it concentrates even where the update means "
+    "nothing. Read the concentration against its null: the same update shuffled within each "
+    "tensor. Only what stands above the null is about where tuning acted."
+)
+REPAIR_EXPLAINED = (
+    "Putting weights back leaves less of the update: 100% is the tuned model, 0% the base. "
+    "Families can be compared where they leave the same share of the update's norm."
+)
+DRIFT_MEASURES = {
+    "kl_tuned_base": "KL(tuned ‖ base), whole vocabulary, same question",
+    "kl_top10": "KL over the tuned model's top 10, base asked by cloze (P2)",
+}
 
 
 def moved(results: Results) -> Section:
@@ -36,11 +51,7 @@ def moved(results: Results) -> Section:
     else:
         figures.append(_update_map(results.weight_changes))
     if results.concentration is not None:
-        text.append(
-            "Relative change divides by small weights, so it concentrates even where the update "
-            "means nothing. Read the concentration against its null: the same update shuffled "
-            "within each tensor. Only what stands above the null is about where tuning acted."
-        )
+        text.append(NULL_EXPLAINED)
         figures.append(_concentration(results.concentration))
     missing = f"Not in this run: no finished result of {_and(absent)}." if absent else None
     return Section("moved", "What moved", text, tables, figures, missing)
@@ -56,16 +67,9 @@ def repaired(results: Results) -> Section:
     table = Table(
         "Repair candidates on dev, in-domain",
         ["candidate", "remaining update", "accuracy (95% interval)", ""],
-        [
-            [row["label"], f"{100 * row['remaining_norm']:.1f}%", percent(
-                {**row, "value": row["accuracy"]}), "chosen" if row["chosen"] else ""]
-            for row in rows
-        ],
-    )  # fmt: skip
-    text = [
-        "Putting weights back leaves less of the update: 100% is the tuned model, 0% the base. "
-        "Families can be compared where they leave the same share of the update's norm.",
-    ]
+        [_candidate_cells(row) for row in rows],
+    )
+    text = [REPAIR_EXPLAINED]
     if results.chosen is not None:
         chosen = ", ".join(f"{key} {value}" for key, value in results.chosen.items()
                            if isinstance(value, str | int | float))  # fmt: skip
@@ -85,43 +89,39 @@ def _add_drift(
     tables: list[Table],
     figures: list[Figure],
 ) -> None:
-    """Token drift by what happened to the fact (base to tuned); all facts where that is unknown."""
-    state = pl.lit("all facts").alias("state")
-    rows = drift.filter(pl.col("kl").is_not_null())
+    """Token drift by what happened to the fact (base to tuned)."""
+    rows = drift.with_columns(state=pl.lit("all facts"))
     if "best" in answers and "tuned" in answers:
-        hits = (
-            answers["best"]
-            .select("fact_id", before="hit")
-            .join(answers["tuned"].select("fact_id", after="hit"), on="fact_id")
+        states = transitions(answers["best"], answers["tuned"]).select("fact_id", "state")
+        rows = drift.join(states, on="fact_id", how="left").with_columns(
+            pl.col("state").fill_null("not in test")
         )
-        rows = rows.join(hits, on="fact_id", how="left")
-        state = (
-            pl.when(pl.col("before").is_null() | pl.col("after").is_null())
-            .then(pl.lit("not in test"))
-            .when(pl.col("before") & pl.col("after"))
-            .then(pl.lit("kept"))
-            .when("before")
-            .then(pl.lit("lost"))
-            .when("after")
-            .then(pl.lit("gained"))
-            .otherwise(pl.lit("never"))
-            .alias("state")
-        )
-    rows = rows.with_columns(state)
-    grouped = rows.group_by("state").agg(
-        n=pl.len(), median=pl.col("kl").median(), high=pl.col("kl").quantile(0.9)
-    ).sort("state")  # fmt: skip
-    table = Table(
-        "Token drift KL(tuned ‖ base) in nats, by what happened to the answer",
-        ["state", "facts", "median", "90th percentile"],
-        [[row["state"], str(row["n"]), f"{row['median']:.3f}", f"{row['high']:.3f}"]
-         for row in grouped.to_dicts()],
-    )  # fmt: skip
-    shown = [{"state": row["state"], "kl": row["kl"], "relation": visible(row["relation"])}
-             for row in rows.sort("state", "fact_id").to_dicts()]  # fmt: skip
+    measures = [name for name in DRIFT_MEASURES if name in rows.columns]
+    cells = []
+    for (state,), group in sorted(rows.group_by("state"), key=lambda item: str(item[0])):
+        for name in measures:
+            middle, high = (
+                float(group[name].quantile(at, interpolation="linear") or 0.0) for at in (0.5, 0.9)
+            )
+            cells.append(
+                [
+                    str(state),
+                    str(group.height),
+                    DRIFT_MEASURES[name],
+                    f"{middle:.3f}",
+                    f"{high:.3f}",
+                ]
+            )
+    columns = ["state", "facts", "measure", "median", "90th percentile"]
+    table = Table("Token drift in nats, by what happened to the answer", columns, cells)
     tables.append(table)
-    caption = "Token drift of single facts at the first answer token, after Ye et al. (P2)."
-    figures.append(Figure("drift", caption, drift_chart(shown), table))
+    if measures:
+        shown = [
+            {"state": row["state"], "kl": row[measures[0]], "relation": visible(row["relation"])}
+            for row in rows.sort("state", "fact_id").to_dicts()
+        ]
+        caption = f"{DRIFT_MEASURES[measures[0]]}: one mark per fact, at the first answer token."
+        figures.append(Figure("drift", caption, drift_chart(shown), table))
 
 
 def _update_map(changes: pl.DataFrame) -> Figure:
@@ -155,8 +155,8 @@ def _concentration(table: pl.DataFrame) -> Figure:
         if row["null_permutation"] is not None:
             rows.append({**base, "share": row["null_permutation"], "kind": "null"})
         shares = [row["share"], row["null_permutation"], row["null_gaussian"]]
-        cells.append([series, f"{row['top_percent']:g}%",
-                      *("–" if share is None else f"{100 * share:.1f}%" for share in shares)])  # fmt: skip
+        written = ("–" if share is None else f"{100 * share:.1f}%" for share in shares)
+        cells.append([series, f"{row['top_percent']:g}%", *written])
     columns = ["ranked by", "top", "share of the change", "null: shuffled", "null: Gaussian"]
     caption = "Share of the change that the top weights hold, next to its null."
     shown = Table("Concentration of the update next to its nulls", columns, cells)
@@ -166,17 +166,23 @@ def _concentration(table: pl.DataFrame) -> Figure:
 def _candidate_rows(
     candidates: pl.DataFrame, chosen: dict[str, Any] | None
 ) -> list[dict[str, Any]]:
-    rows = []
-    for row in candidates.to_dicts():
-        rows.append(
-            {
-                "family": visible(row["family"]),
-                "label": visible(_label(row)),
-                **{key: row[key] for key in ("remaining_norm", "accuracy", "low", "high")},
-                "chosen": _is_chosen(row, chosen),
-            }
-        )
+    kept = ("remaining_norm", "accuracy", "low", "high")
+    rows = [
+        {
+            "family": visible(row["family"]),
+            "label": visible(_label(row)),
+            **{key: row[key] for key in kept},
+            "chosen": _is_chosen(row, chosen),
+        }
+        for row in candidates.to_dicts()
+    ]
     return sorted(rows, key=lambda row: (row["family"], -row["remaining_norm"], row["label"]))
+
+
+def _candidate_cells(row: dict[str, Any]) -> list[str]:
+    accuracy = percent({**row, "value": row["accuracy"]})
+    remaining = f"{100 * row['remaining_norm']:.1f}%"
+    return [row["label"], remaining, accuracy, "chosen" if row["chosen"] else ""]
 
 
 def _label(row: dict[str, Any]) -> str:

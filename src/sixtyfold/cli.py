@@ -1,0 +1,246 @@
+"""The command line: one subcommand = one spec in, run, print.
+
+Specs and stages are imported when their command is called, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from sixtyfold.core.errors import BadInput, SixtyfoldError, suggestion
+from sixtyfold.core.spec import Spec
+
+
+class Command(NamedTuple):
+    """Where a command's spec and function are, and how its result is shown."""
+
+    about: str
+    spec: str
+    function: str
+    show: str = "sixtyfold.console:show_stage"
+
+
+COMMANDS: dict[str, Command] = {
+    "run": Command(
+        "the main path: probe, select, tune, evaluate, compare, repair, report",
+        "sixtyfold.workflows.run_spec:RunSpec",
+        "sixtyfold.main_path:run",
+        "sixtyfold.console:show_run",
+    ),
+    "facts build": Command(
+        "write a fact set as tables",
+        "sixtyfold.sources.spec:FactsBuildSpec",
+        "sixtyfold.sources.build:build",
+    ),
+    "facts list": Command(
+        "the fact sets that can be named",
+        "sixtyfold.sources.spec:FactsListSpec",
+        "sixtyfold.sources.listing:list_sources",
+        "sixtyfold.console:show_table",
+    ),
+    "facts inspect": Command(
+        "counts, answers and traps per relation",
+        "sixtyfold.sources.spec:FactsInspectSpec",
+        "sixtyfold.sources.inspect:run",
+        "sixtyfold.console:show_table",
+    ),
+    "probe": Command(
+        "recall and level per fact", "sixtyfold.probe.spec:ProbeSpec", "sixtyfold.probe.run:run"
+    ),
+    "select": Command(
+        "a training set with a receipt",
+        "sixtyfold.select.spec:SelectSpec",
+        "sixtyfold.select.run:run",
+    ),
+    "tune": Command(
+        "a checkpoint out of a selection", "sixtyfold.tune.spec:TuneSpec", "sixtyfold.tune.run:run"
+    ),
+    "evaluate": Command(
+        "answers, by level where a probe is given",
+        "sixtyfold.evaluate.spec:EvaluateSpec",
+        "sixtyfold.evaluate.run:run",
+        "sixtyfold.console:show_answers",
+    ),
+    "compare": Command(
+        "two answer tables: kept, lost, gained, paired test",
+        "sixtyfold.compare.spec:CompareSpec",
+        "sixtyfold.compare.run:run",
+        "sixtyfold.console:show_comparison",
+    ),
+    "drift": Command(
+        "token-level change", "sixtyfold.drift.spec:DriftSpec", "sixtyfold.drift.run:run"
+    ),
+    "diff": Command(
+        "weight-level change", "sixtyfold.diff.spec:DiffSpec", "sixtyfold.diff.run:run"
+    ),
+    "restore": Command(
+        "a checkpoint with weights put back",
+        "sixtyfold.restore.spec:RestoreSpec",
+        "sixtyfold.restore.run:run",
+    ),
+    "search": Command(
+        "best repair, chosen on dev",
+        "sixtyfold.workflows.search_spec:SearchSpec",
+        "sixtyfold.workflows.search:search",
+    ),
+    "report": Command(
+        "one self-contained HTML file",
+        "sixtyfold.report.spec:ReportSpec",
+        "sixtyfold.report.run:run",
+        "sixtyfold.console:show_path",
+    ),
+    "plant": Command(
+        "a small model with known knowledge",
+        "sixtyfold.plant.spec:PlantSpec",
+        "sixtyfold.plant.run:run",
+    ),
+}
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; errors are printed as one line."""
+    try:
+        return _dispatch(list(arguments))
+    except SixtyfoldError as error:
+        return _complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _complain("stopped; what is finished is kept, the same command continues", 130)
+    except OSError as error:
+        if error.errno is None or os.environ.get("SIXTYFOLD_TRACEBACK"):
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        return _complain(
+            f"cannot read or write{where}: {error.strerror}; "
+            "what is finished is kept, mend this and give the same command again",
+            1,
+        )
+
+
+def _complain(message: str, code: int) -> int:
+    if os.environ.get("SIXTYFOLD_TRACEBACK") and sys.exc_info()[0] is not None:
+        raise  # noqa: PLE0704 - re-raises the error being handled
+    sys.stderr.write(f"sixtyfold: {' '.join(message.split())}\n")
+    return code
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in {"-h", "--help", "help"}:
+        sys.stdout.write(_overview())
+        return 0
+    if arguments[0] in {"-V", "--version"}:
+        from sixtyfold import __version__
+
+        sys.stdout.write(f"sixtyfold {__version__}\n")
+        return 0
+    name, rest = _find(arguments)
+    command = COMMANDS[name]
+    as_json = "--json" in rest
+    rest = [each for each in rest if each != "--json"]
+    spec = parse(name, _imported(command.spec), rest)
+    if getattr(spec, "plan", False):
+        module = command.function.split(":")[0]
+        result, show = _imported(f"{module}:plan")(spec), _imported("sixtyfold.console:show_plan")
+    else:
+        result, show = _imported(command.function)(spec), _imported(command.show)
+    value = show(result, spec, silent=as_json)
+    if as_json:
+        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    return 0
+
+
+def _find(arguments: list[str]) -> tuple[str, list[str]]:
+    """Split arguments into the command's name and the rest."""
+    two = " ".join(arguments[:2])
+    if two in COMMANDS:
+        return two, arguments[2:]
+    if arguments[0] in COMMANDS:
+        return arguments[0], arguments[1:]
+    group = [name for name in COMMANDS if name.startswith(f"{arguments[0]} ")]
+    if group:
+        if arguments[1:] in (["-h"], ["--help"]):
+            sys.stdout.write("".join(f"  {n:<16} {COMMANDS[n].about}\n" for n in group))
+            sys.exit(0)
+        raise BadInput(f"'{two}' is no command; allowed: {', '.join(group)}")
+    raise BadInput(
+        f"'{arguments[0]}' is no command{suggestion(arguments[0], COMMANDS)}; "
+        f"allowed: {', '.join(COMMANDS)}"
+    )
+
+
+def _overview() -> str:
+    lines = "".join(f"  {name:<16} {command.about}\n" for name, command in COMMANDS.items())
+    return (
+        "sixtyfold COMMAND [options]\n\n"
+        "Finds out what a language model knows, tunes it on the few examples that make it say so,\n"
+        "shows what the tuning changed, and puts back what it broke.\n\n"
+        f"{lines}\n"
+        "Every command takes --help, --json (the result as JSON), and stages take --plan.\n"
+        "Start with 'sixtyfold run'.\n"
+    )
+
+
+def parse(name: str, spec: type[Spec], arguments: list[str]) -> Spec:
+    """Parse options into a spec.
+
+    Raises:
+        BadInput: an option is unknown, missing or has a value that is not allowed.
+        SystemExit: after printing the help text.
+    """
+    import tyro
+    from pydantic import ValidationError
+
+    _refuse_unknown(name, spec, arguments)
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            return tyro.cli(
+                spec,
+                args=arguments,
+                prog=f"sixtyfold {name}",
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except ValidationError as error:
+        raise BadInput(spec.explain(error)) from None
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise BadInput(f"{_one_line(printed.getvalue())} (see 'sixtyfold {name} --help')") from None
+
+
+def _refuse_unknown(name: str, spec: type[Spec], arguments: list[str]) -> None:
+    known = [f"--{field.replace('_', '-')}" for field in spec.model_fields]
+    known += ["--json", "--help", "-h"]
+    for argument in arguments:
+        option = argument.split("=")[0].replace("_", "-")
+        if option.startswith("--") and option not in known and not _is_flag_off(option, known):
+            raise BadInput(
+                f"unknown option '{argument}' for 'sixtyfold {name}'{suggestion(option, known)}; "
+                f"allowed: {' '.join(known)}"
+            )
+
+
+def _is_flag_off(option: str, known: list[str]) -> bool:
+    return option.startswith("--no-") and f"--{option.removeprefix('--no-')}" in known
+
+
+def _one_line(text: str) -> str:
+    """Return what tyro prints in a box as one line."""
+    words = "".join(each if each.isprintable() and each not in "│─╭╮╰╯" else " " for each in text)
+    return " ".join(words.split()).removeprefix("Parsing error ").split(" For full")[0]
+
+
+def _imported(where: str) -> Callable[..., Any]:
+    module, name = where.split(":")
+    return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]

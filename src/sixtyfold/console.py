@@ -1,0 +1,109 @@
+"""What a person sees when a command ends; with `--json`, what a script gets.
+
+Every function takes the command's result and spec and returns the value for `--json`; it prints
+nothing when `silent`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sixtyfold.core.accuracy import accuracy
+from sixtyfold.core.facts import DOMAINS
+from sixtyfold.core.spec import Spec
+from sixtyfold.core.stage import Finished
+
+
+def show_stage(result: Finished, _: Spec, *, silent: bool) -> dict[str, Any]:
+    """Show how many rows a stage wrote and where."""
+    value = {"path": str(result.path), **result.manifest}
+    if not silent:
+        rows = ", ".join(f"{count} {name}" for name, count in result.manifest["rows"].items())
+        _say(f"{result.manifest['stage']}: {rows}")
+        _ending(result.path)
+    return value
+
+
+def show_answers(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
+    """Show the accuracy of an answers table."""
+    answers = result.table("answers")
+    found = {
+        domain: accuracy(answers, domain).rounded()
+        for domain in DOMAINS
+        if (answers["domain"] == domain).any()
+    }
+    if not silent:
+        table = Table("domain", "measure", "percent", "95% interval", "n")
+        for domain, measures in found.items():
+            for name, estimate in measures.items():
+                if estimate is not None:
+                    shares = (f"{100 * estimate[key]:.1f}" for key in ("value", "low", "high"))
+                    value, low, high = shares
+                    table.add_row(domain, name, value, f"{low}–{high}", str(estimate["n"]))
+        Console().print(table)
+        _ending(result.path)
+    return {**show_stage(result, spec, silent=True), "accuracy": found}
+
+
+def show_comparison(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
+    """Show counts and differences of a comparison."""
+    comparison = result.json("comparison")
+    if not silent:
+        Console().print_json(data=comparison)
+        _ending(result.path)
+    return {**show_stage(result, spec, silent=True), "comparison": comparison}
+
+
+def show_run(result: dict[str, Any], spec: Any, *, silent: bool) -> dict[str, Any]:
+    """Show the table of a whole run and where its report is."""
+    if not silent:
+        from sixtyfold.workflows.console import print_summary
+
+        print_summary(result)
+        _ending(spec.out / "report.html")
+    return result
+
+
+def show_path(result: Path, _: Spec, *, silent: bool) -> dict[str, Any]:
+    """Show where a file is."""
+    if not silent:
+        _ending(result)
+    return {"path": str(result)}
+
+
+def show_table(result: Any, _: Spec, *, silent: bool) -> list[dict[str, Any]]:
+    """Show a data frame."""
+    rows: list[dict[str, Any]] = result.to_dicts()
+    if not silent:
+        table = Table(*result.columns)
+        for row in rows:
+            table.add_row(*(_cell(value) for value in row.values()))
+        Console().print(table)
+    return rows
+
+
+def show_plan(result: dict[str, Any], _: Spec, *, silent: bool) -> dict[str, Any]:
+    """Show what a command would do."""
+    if not silent:
+        table = Table("would be done", "")
+        for name, value in result.items():
+            table.add_row(name.replace("_", " "), _cell(value))
+        Console().print(table)
+        _say("nothing was done; leave --plan out to do it")
+    return result
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,.3f}" if isinstance(value, float) else str(value)
+
+
+def _say(text: str) -> None:
+    Console().print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _ending(path: Path) -> None:
+    _say(f"result: {path}")

@@ -1,0 +1,229 @@
+"""The main path: from facts to a repaired model and its report, one stage after another.
+
+Every step is a stage with a directory of its own, so a killed run continues with the same
+command: finished stages are recognised by their manifests and not done again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sixtyfold.compare.run import run as compare
+from sixtyfold.compare.spec import CompareSpec
+from sixtyfold.core.models import load_tokenizer, model_directory
+from sixtyfold.core.prompts import PromptOptions
+from sixtyfold.core.stage import write_json
+from sixtyfold.diff.run import run as diff
+from sixtyfold.diff.spec import DiffSpec
+from sixtyfold.drift.run import run as drift
+from sixtyfold.drift.spec import DriftSpec
+from sixtyfold.evaluate.run import run as evaluate
+from sixtyfold.evaluate.spec import EvaluateSpec
+from sixtyfold.probe.run import run as probe
+from sixtyfold.probe.spec import ProbeSpec
+from sixtyfold.restore.run import run as restore
+from sixtyfold.select.run import run as select
+from sixtyfold.select.spec import SelectSpec
+from sixtyfold.sources.build import build as build_facts
+from sixtyfold.sources.spec import FactsBuildSpec
+from sixtyfold.tune.run import run as tune
+from sixtyfold.tune.spec import TuneSpec
+from sixtyfold.workflows.run_spec import RunSpec
+from sixtyfold.workflows.search import chosen_restore, search
+from sixtyfold.workflows.search_spec import SearchSpec
+from sixtyfold.workflows.summary import best_prompt, summarise
+
+SHOTS = 4
+
+
+def run(spec: RunSpec, announce: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Walk the main path and return the summary (design §7), also written as `summary.json`.
+
+    Args:
+        spec: the options.
+        announce: told the name of each step before it starts.
+
+    Raises:
+        What the stages raise.
+    """
+    steps = _Steps(spec, announce)
+    steps.learn_what_it_knows()
+    steps.ask("base", spec.model)
+    steps.ask("base-fewshot", spec.model, shots=SHOTS)
+    if load_tokenizer(model_directory(spec.model, spec.revision)).chat_template:
+        steps.ask("base-chat", spec.model, prompt_form="chat")
+    steps.train()
+    steps.ask("tuned", str(steps.at("tuned")))
+    steps.look_at_changes()
+    steps.repair()
+    steps.ask("restored", str(steps.at("restored")))
+    steps.compare()
+    with steps.timed("summary"):
+        summary = summarise(spec.out)
+        write_json(spec.out / "summary.json", summary)
+    write_json(spec.out / "timings.json", steps.seconds)
+    return summary
+
+
+class _Steps:
+    """The steps of one run and their directories."""
+
+    def __init__(self, spec: RunSpec, announce: Callable[[str], None]) -> None:
+        self.spec = spec
+        self.announce = announce
+        self.seconds: dict[str, float] = {}
+        self.model = spec.options().model_dump()
+        self.prompt = {name: getattr(spec, name) for name in PromptOptions.model_fields}
+        self.facts = str(spec.out / "facts")
+
+    def at(self, *names: str) -> Path:
+        """Return a directory of the run."""
+        return self.spec.out.joinpath(*names)
+
+    def timed(self, name: str) -> _Timed:
+        """Announce and time a step."""
+        self.announce(name)
+        return _Timed(self.seconds, name)
+
+    def learn_what_it_knows(self) -> None:
+        """Sample facts, probe them and choose the training set."""
+        spec = self.spec
+        with self.timed("facts"):
+            build_facts(
+                FactsBuildSpec(
+                    out=self.at("facts"),
+                    facts=spec.facts,
+                    train=spec.train,
+                    dev=spec.dev,
+                    test=spec.test,
+                    seed=spec.seed,
+                )
+            )
+        with self.timed("probe"):
+            probe(
+                ProbeSpec(
+                    out=self.at("probe"),
+                    model=spec.model,
+                    facts=self.facts,
+                    templates=spec.templates,
+                    match=spec.match,
+                    seed=spec.seed,
+                    **self.model,
+                )
+            )
+        with self.timed("select"):
+            select(
+                SelectSpec(
+                    out=self.at("selection"),
+                    facts=self.facts,
+                    probe=self.at("probe"),
+                    levels=spec.levels,
+                    size=spec.size,
+                    short=spec.short,
+                    seed=spec.seed,
+                    **self.prompt,
+                )
+            )
+
+    def ask(self, name: str, model: str, **changed: Any) -> None:
+        """Evaluate a model on dev and test."""
+        spec = self.spec
+        for split in ("dev", "test"):
+            with self.timed(f"answers {name} {split}"):
+                evaluate(
+                    EvaluateSpec(
+                        out=self.at("answers", f"{name}-{split}"),
+                        model=model,
+                        facts=self.facts,
+                        split=split,
+                        probe=self.at("probe"),
+                        max_new_tokens=spec.max_new_tokens,
+                        match=spec.match,
+                        seed=spec.seed,
+                        **{**self.model, **self.prompt, **changed},
+                    )
+                )
+
+    def train(self) -> None:
+        """Tune on the selection."""
+        spec = self.spec
+        with self.timed("tune"):
+            tune(
+                TuneSpec(
+                    out=self.at("tuned"),
+                    model=spec.model,
+                    selection=self.at("selection"),
+                    learning_rate=spec.learning_rate,
+                    seed=spec.seed,
+                    **self.model,
+                    **self.prompt,
+                )
+            )
+
+    def look_at_changes(self) -> None:
+        """Measure what moved in the weights and in the next-token distributions."""
+        spec, tuned = self.spec, str(self.at("tuned"))
+        with self.timed("diff"):
+            diff(DiffSpec(out=self.at("diff"), base=spec.model, tuned=tuned, seed=spec.seed))
+        with self.timed("drift"):
+            drift(
+                DriftSpec(
+                    out=self.at("drift"),
+                    base=spec.model,
+                    tuned=tuned,
+                    facts=self.facts,
+                    probe=self.at("probe"),
+                    **self.model,
+                    **self.prompt,
+                )
+            )
+
+    def repair(self) -> None:
+        """Search the best repair on dev and write it as a checkpoint."""
+        spec, tuned = self.spec, str(self.at("tuned"))
+        with self.timed("search"):
+            search(
+                SearchSpec(
+                    out=self.at("search"),
+                    base=spec.model,
+                    tuned=tuned,
+                    facts=self.facts,
+                    match=spec.match,
+                    max_new_tokens=spec.max_new_tokens,
+                    seed=spec.seed,
+                    **self.model,
+                    **self.prompt,
+                )
+            )
+        with self.timed("restore"):
+            restore(chosen_restore(self.at("search"), spec.model, tuned, self.at("restored")))
+
+    def compare(self) -> None:
+        """Compare the best-prompted base with the tuned, and the tuned with the restored."""
+        best = (best_prompt(self.spec.out) or "base").replace("base_few_shot", "base-fewshot")
+        best = best.replace("base_chat", "base-chat")
+        pairs = {"base-tuned": (best, "tuned"), "tuned-restored": ("tuned", "restored")}
+        for name, (before, after) in pairs.items():
+            with self.timed(f"compare {name}"):
+                compare(
+                    CompareSpec(
+                        out=self.at("compare", name),
+                        before=self.at("answers", f"{before}-test"),
+                        after=self.at("answers", f"{after}-test"),
+                    )
+                )
+
+
+class _Timed:
+    def __init__(self, seconds: dict[str, float], name: str) -> None:
+        self.seconds = seconds
+        self.name = name
+
+    def __enter__(self) -> None:
+        self.start = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self.name] = round(time.monotonic() - self.start, 3)
