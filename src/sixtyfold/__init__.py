@@ -12,15 +12,25 @@ from collections.abc import Callable
 from typing import Any
 
 __version__ = "0.1.0"
-_VERBS = (
-    "run", "probe", "select", "tune", "evaluate", "compare", "drift", "diff", "restore", "search",
-    "report", "plant",
-)  # fmt: skip
-__all__ = ["__version__", *_VERBS]
+__all__ = [
+    "__version__",
+    "compare",
+    "diff",
+    "drift",
+    "evaluate",
+    "plant",
+    "probe",
+    "report",
+    "restore",
+    "run",
+    "search",
+    "select",
+    "tune",
+]
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    if name not in _VERBS:
+    if name not in __all__:
         raise AttributeError(f"module 'sixtyfold' has no attribute '{name}'")
     from sixtyfold.verbs import verb
 

@@ -148,12 +148,12 @@ def _dispatch(arguments: list[str]) -> int:
     command = COMMANDS[name]
     as_json = "--json" in rest
     rest = [each for each in rest if each != "--json"]
-    spec = parse(name, _imported(command.spec), rest)
+    spec = parse(name, spec_class(command), rest)
     if getattr(spec, "plan", False):
         module = command.function.split(":")[0]
-        result, show = _imported(f"{module}:plan")(spec), _imported("sixtyfold.console:show_plan")
+        result, show = imported(f"{module}:plan")(spec), imported("sixtyfold.console:show_plan")
     else:
-        result, show = _imported(command.function)(spec), _imported(command.show)
+        result, show = imported(command.function)(spec), imported(command.show)
     value = show(result, spec, silent=as_json)
     if as_json:
         sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
@@ -241,6 +241,13 @@ def _one_line(text: str) -> str:
     return " ".join(words.split()).removeprefix("Parsing error ").split(" For full")[0]
 
 
-def _imported(where: str) -> Callable[..., Any]:
+def spec_class(command: Command) -> type[Spec]:
+    """Import the spec of a command."""
+    found: type[Spec] = imported(command.spec)  # type: ignore[assignment]
+    return found
+
+
+def imported(where: str) -> Callable[..., Any]:
+    """Import `module:name`."""
     module, name = where.split(":")
     return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sixtyfold.cli import COMMANDS, _imported
+from sixtyfold.cli import COMMANDS, imported, spec_class
 
 
 def verb(name: str) -> Callable[..., Any]:
     """Return the function behind a command; it takes the command's options by name."""
     command = COMMANDS[name]
-    spec = _imported(command.spec)
+    spec = spec_class(command)
 
     def call(**options: Any) -> Any:
-        return _imported(command.function)(spec.parse(options))
+        return imported(command.function)(spec.parse(options))
 
     call.__name__ = name
     call.__doc__ = f"{command.about}\n\nOptions: {', '.join(spec.model_fields)}."

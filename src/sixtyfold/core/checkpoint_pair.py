@@ -170,8 +170,11 @@ def _by_canonical_name(checkpoint: Checkpoint) -> dict[str, StoredTensor]:
 def _embedding(checkpoint: Checkpoint) -> StoredTensor | None:
     """Return the token embedding, the tensor that a tied head repeats."""
     words = ("embed_tokens", "wte", "embed_in", "word_embeddings")
-    names = [name for name in checkpoint.tensors if name.split(".")[-2:-1] and
-             name.split(".")[-2] in words and name.endswith(".weight")]
+    names = [
+        name
+        for name in checkpoint.tensors
+        if name.split(".")[-2:-1] and name.split(".")[-2] in words and name.endswith(".weight")
+    ]
     return checkpoint.tensors[names[0]] if len(names) == 1 else None
 
 

@@ -122,7 +122,7 @@ def _save_plain(loaded: Any, name: str, folder: Path) -> None:
     config = loaded.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    config._name_or_path = name  # noqa: SLF001 - the header's training-run name says nothing
+    config._name_or_path = name
     with torch.device("meta"):
         plain = type(loaded)(config)
     plain.load_state_dict(loaded.state_dict(), assign=True)

@@ -78,7 +78,7 @@ def check_facts(frame: pl.DataFrame, origin: str) -> pl.DataFrame:
         )
     if "popularity" not in frame.columns:
         frame = frame.with_columns(popularity=pl.lit(None, dtype=pl.Int64))
-    frame = frame.select(list(FACTS_SCHEMA)).cast(dict(FACTS_SCHEMA)).sort("fact_id")
+    frame = frame.select(list(FACTS_SCHEMA)).cast(FACTS_SCHEMA).sort("fact_id")
     _refuse(frame.filter(pl.col("fact_id").is_duplicated()), origin, "has a doubled fact_id")
     _refuse(frame.filter(pl.col("objects").list.len() == 0), origin, "has no accepted answer")
     _refuse(frame.filter(~pl.col("split").is_in(SPLITS)), origin, f"needs a split of {SPLITS}")
@@ -119,7 +119,5 @@ def seeded_order(keys: Sequence[str], seed: int) -> list[int]:
     Row order and the presence of other keys change nothing, so the first N of a table stay the
     first N when the table grows.
     """
-    ranks = [
-        hashlib.blake2b(f"{seed}\x1f{key}".encode(), digest_size=8).digest() for key in keys
-    ]
+    ranks = [hashlib.blake2b(f"{seed}\x1f{key}".encode(), digest_size=8).digest() for key in keys]
     return sorted(range(len(keys)), key=lambda index: (ranks[index], keys[index]))

@@ -57,4 +57,4 @@ def level_probabilities(
     levels = np.zeros(len(LEVELS))
     for count, probability in enumerate(hits):
         levels[level_of(count / total)] += probability
-    return levels / levels.sum()
+    return np.asarray(levels / levels.sum())

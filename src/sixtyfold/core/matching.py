@@ -22,7 +22,7 @@ from sixtyfold.core.facts import normalise
 
 MatchMode = Literal["paper", "standard", "strict", "loose"]
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = str.maketrans({each: " " for each in string.punctuation})
+_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation, " "))
 _SHORTEST_FIRST_WORD = 4
 
 

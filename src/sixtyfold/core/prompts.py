@@ -1,6 +1,6 @@
-"""Prompt forms: how a question is put to a model, and how its answer is spelled in tokens.
+r"""Prompt forms: how a question is put to a model, and how its answer is spelled in tokens.
 
-    plain     "Question: ...\\nAnswer:" then " answer"
+    plain     "Question: ...\nAnswer:" then " answer"
     papers    "<|question|> ... <|answer|>" then " answer"          (arXiv 2509.16596)
     chat      the model's own chat template, an optional system prompt, then "answer"
 
@@ -45,8 +45,10 @@ def question_text(options: PromptOptions, question: str, shots: Sequence[Shot] =
 
 
 def _frame(form: PromptForm, question: str) -> str:
-    return f"<|question|> {question} <|answer|>" if form == "papers" else (
-        f"Question: {question}\nAnswer:"
+    return (
+        f"<|question|> {question} <|answer|>"
+        if form == "papers"
+        else (f"Question: {question}\nAnswer:")
     )
 
 
@@ -65,7 +67,9 @@ def question_ids(
             "--prompt-form chat was given and the tokenizer has no chat template; "
             "use plain or papers"
         )
-    messages = [{"role": "system", "content": options.system_prompt}] if options.system_prompt else []
+    messages = (
+        [{"role": "system", "content": options.system_prompt}] if options.system_prompt else []
+    )
     for shot in shots:
         messages += [
             {"role": "user", "content": shot.question},

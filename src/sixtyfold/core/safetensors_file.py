@@ -216,4 +216,6 @@ def _why_no_weights(directory: Path) -> str:
 
 
 def _broken(path: Path, reason: str) -> Corrupted:
-    return Corrupted(f"{path} is not a complete safetensors file ({reason}); fetch or make it again")
+    return Corrupted(
+        f"{path} is not a complete safetensors file ({reason}); fetch or make it again"
+    )

@@ -95,9 +95,13 @@ def finished(path: Path, stage: str | None = None) -> Finished:
         manifest = json.loads(manifest_path.read_text())
         found = manifest["stage"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise Corrupted(f"{manifest_path} is not a manifest ({error!r}); run the stage again") from None
+        raise Corrupted(
+            f"{manifest_path} is not a manifest ({error!r}); run the stage again"
+        ) from None
     if stage is not None and found != stage:
-        raise IncompleteInput(f"{path} holds the result of '{found}'; a result of '{stage}' is needed")
+        raise IncompleteInput(
+            f"{path} holds the result of '{found}'; a result of '{stage}' is needed"
+        )
     return Finished(path, manifest)
 
 
@@ -190,9 +194,7 @@ class StageDirectory:
 
 
 @contextlib.contextmanager
-def open_stage(
-    stage: str, spec: StageSpec, inputs: Mapping[str, str]
-) -> Iterator[StageDirectory]:
+def open_stage(stage: str, spec: StageSpec, inputs: Mapping[str, str]) -> Iterator[StageDirectory]:
     """Open the output directory of a stage, new or left by a killed run.
 
     Args:
@@ -229,7 +231,8 @@ def _check_identity(path: Path, identity: dict[str, Any]) -> None:
         others = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
         if others:
             raise OtherResult(
-                f"{path} holds files of something else ({', '.join(others[:3])}); choose another --out"
+                f"{path} holds files of something else ({', '.join(others[:3])}); "
+                "choose another --out"
             )
         return
     try:

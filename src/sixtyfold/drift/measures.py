@@ -59,6 +59,4 @@ def js(first_NV: Array, second_NV: Array) -> Array:
 
 def log_probability(logits_NV: Array, ids_N: NDArray[np.int64]) -> Array:
     """Return the log-probability of one id per row, float64[N]."""
-    return np.asarray(
-        np.take_along_axis(log_softmax(logits_NV, axis=1), ids_N[:, None], 1)[:, 0]
-    )
+    return np.asarray(np.take_along_axis(log_softmax(logits_NV, axis=1), ids_N[:, None], 1)[:, 0])

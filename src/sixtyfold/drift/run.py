@@ -8,12 +8,14 @@ P2, both models are also given the same question prompt and compared over the wh
 from __future__ import annotations
 
 import gc
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sixtyfold.core.cost import parameters
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.models import load_tokenizer, model_directory, model_fingerprint
 from sixtyfold.core.prompts import answer_lead, continuation_ids, question_ids
@@ -45,33 +47,35 @@ def run(spec: DriftSpec) -> Finished:
     Raises:
         BadInput: no fact to measure, or the two models have different vocabularies.
     """
-    source = open_facts(spec.facts)
+    facts, templates, inputs = _wanted(spec)
     base, tuned = model_directory(spec.base, spec.revision), model_directory(spec.tuned)
-    inputs = {
-        "base": model_fingerprint(base),
-        "tuned": model_fingerprint(tuned),
-        "facts": source.fingerprint,
-    }
+    inputs |= {"base": model_fingerprint(base), "tuned": model_fingerprint(tuned)}
+    with open_stage("drift", spec, inputs) as stage:
+        if stage.complete:
+            return finished(spec.out, "drift")
+        prompts = _prompts(facts, templates, base, spec)
+        table = stage.write_table("drift", _measure(facts, prompts, spec))
+        return stage.finish({"drift": table.height}, assumptions=list(ASSUMPTIONS))
+
+
+def _wanted(spec: DriftSpec) -> tuple[pl.DataFrame, dict[str, str], dict[str, str]]:
+    """Return the facts to measure, each relation's template, and the inputs' fingerprints."""
+    source = open_facts(spec.facts)
+    inputs = {"facts": source.fingerprint}
     facts = source.facts.filter(pl.col("split") == spec.split)
-    best: dict[str, str] = {}
+    templates = first_templates(source.templates)
     if spec.probe is not None:
         probe = finished(spec.probe, "probe")
         inputs["probe"] = probe.fingerprint
         known = probe.table("probe").filter(pl.col("level") == 4).select("fact_id")
         facts = facts.join(known, on="fact_id")
-        best = best_templates(facts, probe.table("probe_prompts"), source.templates)
+        templates |= best_templates(facts, probe.table("probe_prompts"), source.templates)
     if facts.is_empty():
         raise BadInput(
             f"no level-4 fact in split {spec.split} to measure drift on; "
             "probe more facts or leave --probe out"
         )
-    facts = facts.sort("fact_id")
-    with open_stage("drift", spec, inputs) as stage:
-        if stage.complete:
-            return finished(spec.out, "drift")
-        prompts = _prompts(facts, best or first_templates(source.templates), base, spec)
-        table = stage.write_table("drift", _measure(facts, prompts, spec))
-        return stage.finish({"drift": table.height}, assumptions=list(ASSUMPTIONS))
+    return facts.sort("fact_id"), templates, inputs
 
 
 def best_templates(
@@ -96,9 +100,9 @@ def first_templates(templates: pl.DataFrame) -> dict[str, str]:
 
 
 def _prompts(
-    facts: pl.DataFrame, templates: dict[str, str], directory: object, spec: DriftSpec
+    facts: pl.DataFrame, templates: dict[str, str], directory: Path, spec: DriftSpec
 ) -> _Prompts:
-    tokenizer = load_tokenizer(directory)  # type: ignore[arg-type]
+    tokenizer = load_tokenizer(directory)
     cloze, question, answer = [], [], []
     for row in facts.iter_rows(named=True):
         filled = fill(templates[row["relation"]], row["subject"], row["question"])
@@ -147,3 +151,11 @@ def _logits(
     del engine
     gc.collect()
     return found
+
+
+def plan(spec: DriftSpec) -> dict[str, Any]:
+    """Return what a run would do, without doing it; raises what `run` raises."""
+    facts, _, _ = _wanted(spec)
+    directory = model_directory(spec.base, spec.revision)
+    model_directory(spec.tuned)
+    return {"facts": facts.height, "prompts": 3 * facts.height, "weights": parameters(directory)}

@@ -72,18 +72,18 @@ def greedy(
 
 
 def first_line_ended(text: str) -> bool:
-    """Whether the first line that is not blank is complete.
+    r"""Whether the first line that is not blank is complete.
 
-    >>> first_line_ended("\\n Paris"), first_line_ended(" Paris\\n")
+    >>> first_line_ended("\n Paris"), first_line_ended(" Paris\n")
     (False, True)
     """
     return "\n" in text.lstrip()
 
 
 def cut_answer(text: str) -> str:
-    """Return the first line that is not blank: the one rule of cutting, for every model.
+    r"""Return the first line that is not blank: the one rule of cutting, for every model.
 
-    >>> cut_answer(" Paris\\n\\nThe capital")
+    >>> cut_answer(" Paris\n\nThe capital")
     'Paris'
     """
     lines: Iterator[str] = iter(text.lstrip().splitlines())

@@ -94,7 +94,7 @@ class Batch:
         self.logits_BV = torch.empty(0)
 
     def __len__(self) -> int:
-        return self.mask_BL.shape[0]
+        return int(self.mask_BL.shape[0])
 
     @torch.inference_mode()
     def forward(self, ids_BL: torch.Tensor, positions_BL: torch.Tensor) -> None:
@@ -132,7 +132,9 @@ class Batch:
         """
         longest = max(len(each) for each in ids)
         device = self.mask_BL.device
-        ids_BL = torch.tensor([[*each, *[0] * (longest - len(each))] for each in ids], device=device)
+        ids_BL = torch.tensor(
+            [[*each, *[0] * (longest - len(each))] for each in ids], device=device
+        )
         real_BL = torch.tensor(
             [[1] * len(each) + [0] * (longest - len(each)) for each in ids], device=device
         )

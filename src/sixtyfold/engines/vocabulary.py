@@ -51,5 +51,5 @@ def vocabulary(tokenizer: Any, size: int, stop_ids: frozenset[int]) -> Vocabular
 
 
 def _is_word(character: str) -> bool:
-    """Whether a character belongs to the word before it: what `re` calls \\w, or an accent."""
+    """Whether a character belongs to the word before it: a word character or an accent."""
     return character.isalnum() or character == "_" or unicodedata.combining(character) > 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
+from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import seeded_order
-from sixtyfold.core.models import model_directory, model_fingerprint
+from sixtyfold.core.models import load_tokenizer, model_directory, model_fingerprint
 from sixtyfold.core.progress import progress
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.evaluate.answer import (
@@ -87,3 +90,20 @@ def _answer(
             stage.write_part("answers", index, part)
     table = stage.join_parts("answers", len(chunks), ["fact_id"])
     return stage.finish({"answers": table.height})
+
+
+def plan(spec: EvaluateSpec) -> dict[str, Any]:
+    """Return what a run would do, without doing it; raises what `run` raises."""
+    source = open_facts(spec.facts)
+    facts = asked(source.facts, spec)
+    directory = model_directory(spec.model, spec.revision)
+    shots = shots_by_relation(source.facts, spec.shots, spec.seed)
+    prompts = question_prompts(facts, load_tokenizer(directory), spec, shots)
+    tokens, steps = sum(map(len, prompts)), len(prompts) * spec.max_new_tokens
+    speed = operations_per_second(spec.dtype, spec.device)
+    return {
+        "questions": len(prompts),
+        "prompt_tokens": tokens,
+        "answer_tokens_at_most": steps,
+        "estimated_seconds": round(forward_seconds(parameters(directory), tokens, steps, speed)),
+    }

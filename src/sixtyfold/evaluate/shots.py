@@ -45,7 +45,9 @@ def shots_by_relation(facts: pl.DataFrame, count: int, seed: int) -> dict[str, l
 
 def _in_turn(groups: list[pl.DataFrame], count: int) -> list[Shot]:
     longest = max(group.height for group in groups)
-    rows = [_shots(group[turn]) for turn in range(longest) for group in groups if turn < group.height]
+    rows = [
+        _shots(group[turn]) for turn in range(longest) for group in groups if turn < group.height
+    ]
     return [shot for each in rows for shot in each][:count]
 
 

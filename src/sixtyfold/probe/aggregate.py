@@ -33,7 +33,9 @@ def recall_of(estimates: Sequence[Estimate], confidence: float = 0.95) -> Recall
     certain = np.array([each.first_prob or 0.0 for each in estimates])
     means = np.array([np.mean(each.values) for each in estimates])
     weights = np.repeat(1.0 - certain, [len(each.values) for each in estimates])
-    weights = weights / np.repeat([len(each.values) for each in estimates], [len(each.values) for each in estimates])
+    weights = weights / np.repeat(
+        [len(each.values) for each in estimates], [len(each.values) for each in estimates]
+    )
     value = float(means.mean())
     if weights.sum() < 1e-9:
         return Recall(value, value, value)

@@ -66,9 +66,7 @@ def cloze_prompts(
     return prompts
 
 
-def answer_trie(
-    objects: list[str], tokenizer: Any, words: Vocabulary, *, boundaries: bool
-) -> Trie:
+def answer_trie(objects: list[str], tokenizer: Any, words: Vocabulary, *, boundaries: bool) -> Trie:
     """Build the trie of a fact's accepted answers as they follow a cloze prompt."""
     spellings = [continuation_ids(tokenizer, f" {each}") for each in objects[:_MOST_SPELLINGS]]
     return build_trie(spellings, words.ends_word if boundaries else None)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
 from sixtyfold.core.facts import seeded_order
 from sixtyfold.core.levels import DRAWS_PER_TEMPLATE
-from sixtyfold.core.models import model_directory, model_fingerprint
+from sixtyfold.core.models import load_tokenizer, model_directory, model_fingerprint
 from sixtyfold.core.progress import progress
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
+from sixtyfold.core.templates import fill
 from sixtyfold.probe.aggregate import level_from, recall_of
 from sixtyfold.probe.prompts import chunk_prompts, cloze_prompts, relation_templates
 from sixtyfold.probe.sampling import ClozePrompt, Estimate, Sampling, sample_prompts
@@ -46,7 +49,7 @@ def run(spec: ProbeSpec) -> Finished:
         chunks = chunk_prompts(prompts, spec.batch // spec.draws_per_template)
         with stage.timed("draw"):
             _draw(stage, engine, chunks, spec)
-        return _record(stage, len(chunks), facts, spec)
+        return _record(stage, len(chunks), spec)
 
 
 def limited(facts: pl.DataFrame, spec: ProbeSpec) -> pl.DataFrame:
@@ -104,15 +107,18 @@ def _variance(values: list[float]) -> float | None:
     return float(np.var(values, ddof=1) / len(values)) if len(values) > 1 else None
 
 
-def _record(
-    stage: StageDirectory, chunks: int, facts: pl.DataFrame, spec: ProbeSpec
-) -> Finished:
+def _record(stage: StageDirectory, chunks: int, spec: ProbeSpec) -> Finished:
     prompts = stage.join_parts("probe_prompts", chunks, ["fact_id", "template_id"])
     rows = [
         _fact_row(str(key[0]), group, spec)
         for key, group in prompts.group_by("fact_id", maintain_order=True)
     ]
-    schema = {"level": pl.Int8, "draws": pl.Int32, "k_templates": pl.Int16, "level_probs": _LIST}
+    schema: dict[str, Any] = {
+        "level": pl.Int8,
+        "draws": pl.Int32,
+        "k_templates": pl.Int16,
+        "level_probs": _LIST,
+    }
     table = stage.write_table("probe", pl.DataFrame(rows, schema_overrides=schema).sort("fact_id"))
     tokens = {name: int(prompts[name].sum()) for name in _TOKENS}
     return stage.finish(
@@ -128,7 +134,8 @@ _TOKENS = ("tokens_prompt", "tokens_scored", "tokens_drawn")
 
 def _fact_row(fact_id: str, prompts: pl.DataFrame, spec: ProbeSpec) -> dict[str, object]:
     estimates = [
-        Estimate(row["first_prob"], row["values"], 0, 0, "") for row in prompts.iter_rows(named=True)
+        Estimate(row["first_prob"], row["values"], 0, 0, "")
+        for row in prompts.iter_rows(named=True)
     ]
     recall, level = recall_of(estimates), level_from(estimates)
     return {
@@ -144,4 +151,31 @@ def _fact_row(fact_id: str, prompts: pl.DataFrame, spec: ProbeSpec) -> dict[str,
         "estimator": spec.estimator,
         "match": spec.match,
         "engine": "torch",
+    }
+
+
+def plan(spec: ProbeSpec) -> dict[str, Any]:
+    """Return what a run would do, without doing it; raises what `run` raises."""
+    source = open_facts(spec.facts)
+    facts = limited(source.facts, spec)
+    directory = model_directory(spec.model, spec.revision)
+    templates = relation_templates(facts, source.templates, spec.templates)
+    tokenizer = load_tokenizer(directory)
+    lengths = [
+        len(tokenizer(fill(text, row["subject"], row["question"]))["input_ids"])
+        for row in facts.iter_rows(named=True)
+        for _, text in templates[row["relation"]]
+    ]
+    draws = len(lengths) * spec.draws_per_template
+    weights, speed = parameters(directory), operations_per_second(spec.dtype, spec.device)
+    return {
+        "facts": facts.height,
+        "prompts": len(lengths),
+        "prompt_tokens": sum(lengths),
+        "draws": draws,
+        "sampled_tokens_at_most": draws * spec.max_new_tokens,
+        "papers_protocol_tokens": facts.height * 21 * 10 * 32,
+        "estimated_seconds": round(
+            forward_seconds(weights, sum(lengths), draws * spec.max_new_tokens, speed)
+        ),
     }

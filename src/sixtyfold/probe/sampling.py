@@ -84,7 +84,9 @@ class _Row:
     node: int = 0
 
 
-def draw_uniforms(seed: int, fact_id: str, template_id: int, draw: int, count: int) -> NDArray[np.float64]:
+def draw_uniforms(
+    seed: int, fact_id: str, template_id: int, draw: int, count: int
+) -> NDArray[np.float64]:
     """Return the random numbers of one draw; they depend on these keys and nothing else."""
     key = f"{seed}\x1f{fact_id}\x1f{template_id}\x1f{draw}".encode()
     state = int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "big")

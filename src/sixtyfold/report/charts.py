@@ -17,6 +17,8 @@ Row = dict[str, Any]
 BLUE, ORANGE, GREEN, SKY, PURPLE = "#3b8fc9", "#e69f00", "#009e73", "#56b4e9", "#cc79a7"
 MODEL_COLOURS = {"base": ORANGE, "tuned": BLUE, "restored": GREEN}
 MODEL_SHAPES = {"base": "circle", "tuned": "square", "restored": "triangle-up"}
+FAMILY_COLOURS = [BLUE, ORANGE, GREEN, PURPLE, SKY, "#d55e00", "#999999"]
+FAMILY_SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "wedge"]
 
 
 def levels_chart(rows: Sequence[Row]) -> dict[str, Any]:
@@ -108,7 +110,9 @@ def concentration_chart(rows: Sequence[Row]) -> dict[str, Any]:
         .mark_line(point=True, strokeWidth=2)
         .encode(
             x=alt.X(
-                "percent:Q", title="top weights, percent (logarithmic)", scale=alt.Scale(type="log")
+                "percent:Q",
+                title="top weights, percent (logarithmic)",
+                scale=alt.Scale(type="log", nice=False),
             ),
             y=alt.Y(
                 "share:Q",
@@ -121,6 +125,7 @@ def concentration_chart(rows: Sequence[Row]) -> dict[str, Any]:
                 "kind:N",
                 title=None,
                 scale=alt.Scale(domain=["update", "null"], range=[[1, 0], [5, 4]]),
+                legend=alt.Legend(symbolType="stroke", symbolSize=300),
             ),
             tooltip=["series:N", "kind:N", "percent:Q", alt.Tooltip("share:Q", format=".1%")],
         )
@@ -165,17 +170,18 @@ def restoration_chart(rows: Sequence[Row]) -> dict[str, Any]:
         rows: family, label, remaining_norm, accuracy, low, high, chosen (bool).
     """
     axis = alt.Axis(format="%")
+    families = sorted({row["family"] for row in rows})
     base = _chart(rows).encode(
         x=alt.X(
             "remaining_norm:Q",
             title="remaining update (share of its norm)",
             axis=axis,
-            scale=alt.Scale(reverse=True),
+            scale=alt.Scale(domain=[0, 1], reverse=True),
         ),
         color=alt.Color(
             "family:N",
             title=None,
-            scale=alt.Scale(range=[BLUE, ORANGE, GREEN, PURPLE, SKY, "#d55e00"]),
+            scale=alt.Scale(domain=families, range=FAMILY_COLOURS),
         ),
         tooltip=[
             "family:N",
@@ -187,12 +193,15 @@ def restoration_chart(rows: Sequence[Row]) -> dict[str, Any]:
         ],
     )
     y = alt.Y("accuracy:Q", title="dev accuracy, in-domain", axis=axis, scale=alt.Scale(zero=False))
-    rules = base.mark_rule(opacity=0.35, strokeWidth=2).encode(
+    rules = base.mark_rule(strokeOpacity=0.35, strokeWidth=2).encode(
         y=alt.Y("low:Q", title="dev accuracy, in-domain", axis=axis), y2="high:Q"
     )
     lines = base.mark_line(strokeWidth=1.5).encode(y=y)
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(
-        y=y, shape=alt.Shape("family:N", title=None)
+        y=y,
+        shape=alt.Shape(
+            "family:N", title=None, scale=alt.Scale(domain=families, range=FAMILY_SHAPES)
+        ),
     )
     ring = (
         base.transform_filter("datum.chosen")
@@ -213,7 +222,12 @@ def drift_chart(rows: Sequence[Row]) -> dict[str, Any]:
         .mark_tick(opacity=0.6, color=BLUE)
         .encode(
             y=alt.Y("state:N", title=None, sort=["kept", "lost", "gained", "never"]),
-            x=alt.X("kl:Q", title="KL(tuned ‖ base), nats", scale=alt.Scale(type="symlog")),
+            x=alt.X(
+                "kl:Q",
+                title="KL(tuned ‖ base), nats",
+                scale=alt.Scale(type="symlog"),
+                axis=alt.Axis(tickCount=5),
+            ),
             tooltip=["state:N", "relation:N", alt.Tooltip("kl:Q", format=".3f")],
         )
     )

@@ -153,7 +153,7 @@ def main_table(summary: dict[str, Any]) -> Table:
             empty = ["–"] * (len(measures) - 1)
             rows.append(["most common answer", words, percent(found), *empty, str(found["n"])])
     columns = ["model", "facts", "macro over relations", "macro over levels", "micro", "exact",
-               "ended by itself", "n"]  # fmt: skip
+               "ended", "n"]  # fmt: skip
     return Table("Percent of test facts (95% interval); * best prompt on dev", columns, rows)
 
 

@@ -22,10 +22,10 @@ _JOINERS = "\u200c\u200d"
 
 
 def visible(text: str | None, longest: int = LONGEST) -> str:
-    r"""Replace characters that act by their visible name and cut what is too long.
+    r"""Replace characters that act by their code point and cut what is too long.
 
     >>> visible("a\x00b\u202ec")
-    'a␀b⟨U+202E⟩c'
+    'a⟨U+0000⟩b⟨U+202E⟩c'
     >>> visible("two\nlines")
     'two⏎lines'
     >>> visible("abcdef", longest=3)
@@ -54,9 +54,6 @@ def script_json(value: Any) -> str:
 def _visible_character(character: str) -> str:
     if character == "\n":
         return "⏎"
-    code = ord(character)
-    if code < 0x20:
-        return chr(0x2400 + code)
     if unicodedata.category(character) in _ACTING and character not in _JOINERS:
-        return f"⟨U+{code:04X}⟩"
+        return f"⟨U+{ord(character):04X}⟩"
     return character

@@ -11,24 +11,23 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from sixtyfold.core.bit_histogram import (
     BUCKETS,
     Counts,
     Masses,
-    above,
     count_buckets,
     sum_buckets,
     upper_half,
 )
 from sixtyfold.core.checkpoint_pair import Chunk, PairedTensor
 from sixtyfold.core.errors import Corrupted
-from sixtyfold.core.float_formats import Keys, sortable_keys
+from sixtyfold.core.float_formats import Floats, Keys, sortable_keys
 from sixtyfold.restore.rules import RULES, RuleName
 from sixtyfold.restore.rules.rule import Spot
 
-_LARGEST_FINITE = 0xFF7FFFFF  # key of the largest float32; infinities and NaN lie above
-_SMALLEST_FINITE = 0x00800000
+_ABOVE_ALL = 0xFFFFFFFF  # no finite score has this key
 
 
 class Ranking(NamedTuple):
@@ -53,11 +52,7 @@ class Ranking(NamedTuple):
         score = RULES[self.rule]
         for chunk in tensor.chunks():
             update = chunk.update
-            if not np.isfinite(update.sum(dtype=np.float64)):
-                raise Corrupted(
-                    f"tensor '{tensor.name}' holds NaN or infinite weights in one of the models; "
-                    "a checkpoint that training broke cannot be repaired weight by weight"
-                )
+            _refuse_non_finite(tensor.name, update)
             spot = Spot(self.seed, tensor.name, chunk.start)
             yield chunk, sortable_keys(score(chunk.base, update, spot))
 
@@ -73,8 +68,44 @@ class Cut(NamedTuple):
     """Per tensor: how many of its weights with exactly this key are before it, in flat order."""
 
 
+class Aim(NamedTuple):
+    """How much should lie before a cut: a number of weights, or a sum of squared updates."""
+
+    count: int | None = None
+    squares: float | None = None
+
+
+def cut(ranking: Ranking, aims: Sequence[Aim]) -> list[Cut]:
+    """Find the cut of every aim in the same passes.
+
+    Args:
+        ranking: what is ranked.
+        aims: a `count` is met exactly; `squares` (of the float32 updates, summed in float64) as
+            closely as one weight allows. More than there is means everything.
+
+    Returns:
+        one cut per aim, in the order of the aims; of two counts the smaller cut is contained in
+        the larger.
+
+    Raises:
+        Corrupted: a weight is not a finite number.
+    """
+    by_squares = any(aim.squares is not None for aim in aims)
+    upper = _Level.empty()
+    for tensor in ranking.tensors:
+        for chunk, keys in ranking.keys(tensor):
+            upper.add(upper_half(keys), chunk.update if by_squares else None)
+    firsts = [_find(upper, aim) for aim in aims]
+    lower = {first.bucket: _Level.empty() for first in firsts if first is not None}
+    for tensor in ranking.tensors if lower else ():
+        for chunk, keys in ranking.keys(tensor):
+            _add_lower(lower, keys, chunk.update if by_squares else None)
+    found = [_exact(first, lower) for first in firsts]
+    return _share_ties(ranking, found)
+
+
 class _Level(NamedTuple):
-    """Counts and removed squared update in the buckets of one histogram."""
+    """Weights and their squared updates in the buckets of one histogram."""
 
     counts: Counts
     squares: Masses
@@ -83,7 +114,111 @@ class _Level(NamedTuple):
     def empty(cls) -> _Level:
         return cls(np.zeros(BUCKETS, np.int64), np.zeros(BUCKETS))
 
-    def add(self, halves: Keys, chunk: Chunk, chosen: slice | np.ndarray, squares: bool) -> None:
+    def add(self, halves: npt.NDArray[np.uint16], update: Floats | None) -> None:
         self.counts[:] += count_buckets(halves)
-        if squares:
-            self.squares[:] += sum_buckets(halves, chunk.update[chosen].astype(np.float64) ** 2)
+        if update is not None:
+            self.squares[:] += sum_buckets(halves, update.astype(np.float64) ** 2)
+
+
+class _Found(NamedTuple):
+    """The bucket in which an aim is reached."""
+
+    bucket: int
+    before: int
+    """Weights in the buckets above."""
+    rest: Aim
+    """What is still to be found inside the bucket."""
+
+
+def _find(level: _Level, aim: Aim) -> _Found | None:
+    """Return where an aim is reached counting from the highest bucket; None for an empty aim."""
+    amounts = level.squares if aim.count is None else level.counts
+    reached = np.cumsum(amounts[::-1])
+    wanted = min(aim.squares if aim.count is None else aim.count, reached[-1])  # type: ignore[type-var]
+    if wanted <= 0:
+        return None
+    index = int(np.searchsorted(reached, wanted, side="left"))
+    earlier = reached[index - 1] if index else amounts.dtype.type(0)
+    before = int(level.counts[::-1][:index].sum())
+    rest = Aim(squares=float(wanted - earlier)) if aim.count is None else Aim(int(wanted - earlier))
+    return _Found(BUCKETS - 1 - index, before, rest)
+
+
+def _add_lower(lower: dict[int, _Level], keys: Keys, update: Floats | None) -> None:
+    """Add the lower halves of the keys that fall in one of the wanted buckets."""
+    halves = upper_half(keys)
+    for bucket, level in lower.items():
+        chosen = np.flatnonzero(halves == bucket)
+        if chosen.size:
+            inside = keys[chosen].astype(np.uint16)
+            level.add(inside, None if update is None else update[chosen])
+
+
+class _Tied(NamedTuple):
+    """An exact key and how many of the weights that have it are before the cut."""
+
+    count: int
+    key: int
+    taken: int
+    ties: int
+
+
+def _exact(first: _Found | None, lower: dict[int, _Level]) -> _Tied:
+    """Find the exact key inside the bucket of a cut."""
+    if first is None:
+        return _Tied(0, _ABOVE_ALL, 0, 0)
+    level = lower[first.bucket]
+    second = _find(level, first.rest)
+    if second is None:
+        return _Tied(first.before, (first.bucket << 16) | 0xFFFF, 0, 0)
+    ties = int(level.counts[second.bucket])
+    if second.rest.count is not None:
+        taken = second.rest.count
+    else:  # tied weights may differ in their updates: take their mean for granted
+        share = float(second.rest.squares or 0.0) / float(level.squares[second.bucket])
+        taken = round(share * ties)
+    key = (first.bucket << 16) | second.bucket
+    return _Tied(first.before + second.before + taken, key, taken, ties)
+
+
+def _share_ties(ranking: Ranking, found: list[_Tied]) -> list[Cut]:
+    """Deal the ties of every cut out to the tensors in name order."""
+    partly = sorted({tied.key for tied in found if 0 < tied.taken < tied.ties})
+    holders: dict[int, dict[str, int]] = {key: {} for key in partly}
+    for tensor in ranking.tensors if partly else ():
+        for _, keys in ranking.keys(tensor):
+            for key in partly:
+                number = int(np.count_nonzero(keys == np.uint32(key)))
+                holders[key][tensor.name] = holders[key].get(tensor.name, 0) + number
+    cuts = []
+    for tied in found:
+        if tied.taken == tied.ties:  # all of them: cut just below the key instead
+            cuts.append(Cut(tied.count, tied.key - 1 if tied.ties else tied.key, {}))
+        else:
+            cuts.append(Cut(tied.count, tied.key, _deal(holders.get(tied.key, {}), tied.taken)))
+    return cuts
+
+
+def _deal(holders: dict[str, int], taken: int) -> dict[str, int]:
+    """Give the first `taken` ties to the tensors in order.
+
+    >>> _deal({"a": 2, "b": 5, "c": 1}, 4)
+    {'a': 2, 'b': 2}
+    """
+    dealt = {}
+    for name, number in holders.items():
+        share = min(number, taken)
+        if share:
+            dealt[name] = share
+        taken -= share
+    return dealt
+
+
+def _refuse_non_finite(name: str, update: Floats) -> None:
+    with np.errstate(all="ignore"):
+        suspicious = not np.isfinite(np.dot(update, update))
+    if suspicious and not np.isfinite(update).all():
+        raise Corrupted(
+            f"tensor '{name}' holds NaN or infinite weights in one of the models; "
+            "a checkpoint that training broke cannot be repaired weight by weight"
+        )

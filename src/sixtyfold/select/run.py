@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import polars as pl
 
@@ -24,6 +25,27 @@ def run(spec: SelectSpec) -> Finished:
     Raises:
         BadInput: too few facts of these levels, or a chosen fact stands in dev or test.
     """
+    pool, facts, inputs = _pool(spec)
+    with open_stage("select", spec, inputs) as stage:
+        if stage.complete:
+            return finished(spec.out, "select")
+        allowed = pool.filter(pl.col("level").is_in(spec.allowed_levels))
+        chosen = choose(allowed, spec.size, spec.seed, spec.short)
+        asked = {"size": spec.size, "levels": list(spec.allowed_levels), "seed": spec.seed}
+        stage.write_json("receipt", receipt(chosen, pool, facts, asked))
+        table = stage.write_table("selection", training_rows(chosen, spec))
+        lines = "".join(
+            json.dumps(row, ensure_ascii=False) + "\n"
+            for row in table.select("fact_id", "prompt", "completion").to_dicts()
+        )
+        write_atomic(
+            spec.out / "selection.jsonl", lambda path: path.write_text(lines, encoding="utf-8")
+        )
+        return stage.finish({"selection": table.height})
+
+
+def _pool(spec: SelectSpec) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, str]]:
+    """Return the probed in-domain training facts, all facts, and the inputs' fingerprints."""
     source = open_facts(spec.facts)
     probe = finished(spec.probe, "probe")
     inputs = {"facts": source.fingerprint, "probe": probe.fingerprint}
@@ -34,22 +56,7 @@ def run(spec: SelectSpec) -> Finished:
             f"{spec.probe} probed no in-domain training fact of these facts; "
             "probe the same facts with a train split"
         )
-    with open_stage("select", spec, inputs) as stage:
-        if stage.complete:
-            return finished(spec.out, "select")
-        allowed = pool.filter(pl.col("level").is_in(spec.allowed_levels))
-        chosen = choose(allowed, spec.size, spec.seed, spec.short)
-        asked = {"size": spec.size, "levels": list(spec.allowed_levels), "seed": spec.seed}
-        stage.write_json("receipt", receipt(chosen, pool, source.facts, asked))
-        table = stage.write_table("selection", training_rows(chosen, spec))
-        lines = "".join(
-            json.dumps(row, ensure_ascii=False) + "\n"
-            for row in table.select("fact_id", "prompt", "completion").to_dicts()
-        )
-        write_atomic(
-            spec.out / "selection.jsonl", lambda path: path.write_text(lines, encoding="utf-8")
-        )
-        return stage.finish({"selection": table.height})
+    return pool, source.facts, inputs
 
 
 def training_rows(chosen: pl.DataFrame, spec: SelectSpec) -> pl.DataFrame:
@@ -71,3 +78,11 @@ def training_rows(chosen: pl.DataFrame, spec: SelectSpec) -> pl.DataFrame:
             "completion": [answer_lead(spec) + objects[0] for objects in chosen["objects"]],
         }
     )
+
+
+def plan(spec: SelectSpec) -> dict[str, Any]:
+    """Return what a run would choose from, without writing; raises what `run` raises."""
+    pool, _, _ = _pool(spec)
+    allowed = pool.filter(pl.col("level").is_in(spec.allowed_levels))
+    chosen = choose(allowed, spec.size, spec.seed, spec.short)
+    return {"pool": pool.height, "of_allowed_levels": allowed.height, "examples": chosen.height}

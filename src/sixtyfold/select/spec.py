@@ -37,7 +37,9 @@ class SelectSpec(PromptOptions, StageSpec):
     @classmethod
     def _known_levels(cls, value: str) -> str:
         parts = [part.strip() for part in value.split(",")]
-        if value != "natural" and not all(part in {str(level) for level in LEVELS} for part in parts):
+        if value != "natural" and not all(
+            part in {str(level) for level in LEVELS} for part in parts
+        ):
             raise ValueError("allowed: natural, or levels 0 to 4 separated by commas")
         return value if value == "natural" else ",".join(sorted(set(parts)))
 

@@ -27,8 +27,10 @@ def sample_split(facts: pl.DataFrame, split: str, size: int, seed: int) -> pl.Da
             f"--{split} {size} was given and the facts hold {rows.height} such facts; lower it"
         )
     rank = pl.Series("rank", seeded_order(rows["fact_id"].to_list(), seed)).arg_sort()
-    turns = rows.with_columns(rank=rank).sort("rank").with_columns(
-        turn=pl.int_range(pl.len()).over("relation")
+    turns = (
+        rows.with_columns(rank=rank)
+        .sort("rank")
+        .with_columns(turn=pl.int_range(pl.len()).over("relation"))
     )
     taken = turns.sort("turn", "relation").head(size)
     return taken.drop("rank", "turn").sort("fact_id")

@@ -40,7 +40,9 @@ def encode_examples(
     for row in selection.iter_rows(named=True):
         answer = row["completion"]
         if not answer.strip() or not row["question"].strip():
-            raise BadInput(f"training row {row['fact_id']} has an empty question or answer; drop it")
+            raise BadInput(
+                f"training row {row['fact_id']} has an empty question or answer; drop it"
+            )
         prompt = question_ids(tokenizer, options, row["question"])
         target = [*continuation_ids(tokenizer, answer), end]
         if len(prompt) + len(target) > max_length:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.models import (
     load_tokenizer,
@@ -44,9 +45,7 @@ def run(spec: TuneSpec) -> Finished:
         if stage.complete:
             return finished(spec.out, "tune")
         tokenizer = load_tokenizer(directory)
-        examples = encode_examples(
-            selection.table("selection"), tokenizer, spec, spec.max_length
-        )
+        examples = encode_examples(selection.table("selection"), tokenizer, spec, spec.max_length)
         with stage.timed("train"):
             report = _train_and_save(stage, directory, tokenizer, examples, spec)
         return stage.finish({"examples": len(examples)}, training=report)
@@ -86,7 +85,9 @@ def save_checkpoint(model: Any, tokenizer: Any, folder: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary)
     tokenizer.save_pretrained(temporary)
-    for path in sorted(temporary.iterdir(), key=lambda each: (each.suffix == ".safetensors", each.name)):
+    for path in sorted(
+        temporary.iterdir(), key=lambda each: (each.suffix == ".safetensors", each.name)
+    ):
         path.replace(folder / path.name)
     temporary.rmdir()
 
@@ -104,3 +105,22 @@ def model_card(spec: TuneSpec, report: dict[str, Any], licence: str | None) -> s
         f"learning rate {spec.learning_rate}, prompt form {spec.prompt_form}.\n\n"
         "What was trained on: `manifest.json`, `training.json`.\n"
     )
+
+
+def plan(spec: TuneSpec) -> dict[str, Any]:
+    """Return what a run would do, without doing it; raises what `run` raises."""
+    selection = finished(spec.selection, "select")
+    directory = model_directory(spec.model, spec.revision)
+    examples = encode_examples(
+        selection.table("selection"), load_tokenizer(directory), spec, spec.max_length
+    )
+    weights = parameters(directory)
+    tokens = sum(len(example.input_ids) for example in examples) * spec.epochs
+    speed = operations_per_second("float32", spec.device)
+    return {
+        "examples": len(examples),
+        "target_tokens": sum(example.targets for example in examples) * spec.epochs,
+        "steps": -(-len(examples) // spec.batch) * spec.epochs,
+        "gigabytes_of_weights_gradients_and_adam": round(weights * 16 / 1e9, 2),
+        "estimated_seconds": round(3 * forward_seconds(weights, tokens, 0, speed)),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -44,6 +45,7 @@ def train(model: Any, tokenizer: Any, examples: Sequence[Example], spec: TuneSpe
         SixtyfoldError: what was trained is not what was asked for, or the loss is not a number.
     """
     from datasets import Dataset
+    from transformers import PrinterCallback
     from trl import SFTTrainer
 
     rows = Dataset.from_list([{"input_ids": e.input_ids, "labels": e.labels} for e in examples])
@@ -55,6 +57,7 @@ def train(model: Any, tokenizer: Any, examples: Sequence[Example], spec: TuneSpe
             processing_class=tokenizer,
             peft_config=_lora(spec),
         )
+        trainer.remove_callback(PrinterCallback)
         check_dataset(trainer.train_dataset, examples)
         counting = _CountingCollator(trainer.data_collator)
         trainer.data_collator = counting
@@ -117,12 +120,14 @@ def check_trained(found: Trained, examples: Sequence[Example], spec: TuneSpec) -
     seen = (found.examples_seen, found.target_tokens_seen, found.steps)
     if wanted != seen:
         raise SixtyfoldError(
-            f"trained (examples, target tokens, steps) {seen}, asked for {wanted}; nothing was saved"
+            f"trained (examples, target tokens, steps) {seen}, asked for {wanted}; "
+            "nothing was saved"
         )
-    broken = [index + 1 for index, loss in enumerate(found.losses) if not loss == loss]  # noqa: PLR0124 - NaN
+    broken = [index + 1 for index, loss in enumerate(found.losses) if math.isnan(loss)]
     if broken:
         raise SixtyfoldError(
-            f"the loss of step {broken[0]} is not a number; lower --learning-rate; nothing was saved"
+            f"the loss of step {broken[0]} is not a number; lower --learning-rate; "
+            "nothing was saved"
         )
 
 

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 LABELS = {
-    "base": "base, plain question",
-    "base_few_shot": "base, 4 examples in the prompt",
-    "base_chat": "base, chat template",
+    "base": "base, plain",
+    "base_few_shot": "base, few-shot",
+    "base_chat": "base, chat",
     "tuned": "tuned",
     "restored": "restored",
 }

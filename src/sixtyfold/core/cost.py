@@ -1,0 +1,49 @@
+"""What a run of a model would cost: bytes and seconds, for `--plan`.
+
+Seconds come from one short matrix product timed on the device now, times the share of it that
+short forward passes reached where this was measured. They are a guide, not a promise.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from sixtyfold.core.models import Dtype, resolve_device, resolve_dtype
+from sixtyfold.core.safetensors_file import open_checkpoint
+
+PREFILL_SHARE = 0.5
+STEP_SHARE = 0.2
+_SIDE = 1024
+
+
+def parameters(directory: Path) -> int:
+    """Return the number of stored weights of a checkpoint directory."""
+    return sum(tensor.numel for tensor in open_checkpoint(directory).tensors.values())
+
+
+def operations_per_second(dtype: Dtype, device: str) -> float:
+    """Time a matrix product and return multiply-adds × 2 per second."""
+    import torch
+
+    where = resolve_device(device)
+    matrix = torch.ones(_SIDE, _SIDE, dtype=resolve_dtype(dtype, where), device=where)
+    matrix @ matrix
+    start = time.perf_counter()
+    repeats = 8
+    for _ in range(repeats):
+        product = matrix @ matrix
+    float(product[0, 0])
+    return repeats * 2 * _SIDE**3 / (time.perf_counter() - start)
+
+
+def forward_seconds(weights: int, prefilled: int, stepped: int, speed: float) -> float:
+    """Estimate the time of running tokens through a model.
+
+    Args:
+        weights: number of weights.
+        prefilled: tokens run many at a time (prompts).
+        stepped: tokens run one at a time (draws, answers).
+        speed: what `operations_per_second` returned.
+    """
+    return 2 * weights * (prefilled / PREFILL_SHARE + stepped / STEP_SHARE) / speed
