@@ -6,6 +6,7 @@ Every relation has the same number of test facts; fact i of a relation is answer
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from sixtyfold.core.stage import open_stage
 
 IN = ("capital", "currency")
 OUT = ("river",)
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u202eright to left\x00\x1b[31m"
+CHOSEN = ("relative", 20.0)
+HOSTILE = (
+    "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u202eright to left\x00\x1b[31m"
+)
 
 #: facts answered per relation of 10: model -> relation -> count
 RIGHT = {
@@ -98,7 +102,9 @@ def stage(
     **spec: Any,
 ) -> Path:
     """Write a finished stage directory."""
-    with open_stage(name, AnySpec(out=path, **spec), {"model": "0" * 16}) as directory:
+    text = "".join(frame.write_json() for frame in (tables or {}).values())
+    inputs = {"model": hashlib.sha256(text.encode()).hexdigest()[:16]}
+    with open_stage(name, AnySpec(out=path, **spec), inputs) as directory:
         for key, frame in (tables or {}).items():
             directory.write_table(key, frame)
         for key, value in (files or {}).items():
@@ -136,10 +142,15 @@ def build_run(
     table = facts(per_relation, hostile)
     stage(run / "facts", "facts", {"facts": table})
     stage(run / "probe", "probe", {"probe": probe(table)})
-    receipt = {"size": 60, "levels": [1, 2, 3], "seed": 0, "examples": 60,
-               "per_level": {"1": 20, "2": 20, "3": 20},
-               "most_common_answer": {"answer": hostile or "Euro", "share": 0.1},
-               "per_level_and_relation": [{"level": 1, "relation": "capital", "len": 20}]}  # fmt: skip
+    receipt = {
+        "size": 60,
+        "levels": [1, 2, 3],
+        "seed": 0,
+        "examples": 60,
+        "per_level": {"1": 20, "2": 20, "3": 20},
+        "most_common_answer": {"answer": hostile or "Euro", "share": 0.1},
+        "per_level_and_relation": [{"level": 1, "relation": "capital", "len": 20}],
+    }
     stage(run / "selection", "select", files={"receipt": receipt})
     write_answers(run, table, RIGHT, wrong=hostile or "no idea")
     if weights:
@@ -148,7 +159,7 @@ def build_run(
 
 
 def _weights(run: Path, table: pl.DataFrame) -> None:
-    tested = table.filter((pl.col("split") == "test")).select("fact_id", "relation", "domain")
+    tested = table.filter(pl.col("split") == "test").select("fact_id", "relation", "domain")
     drift = tested.with_columns(
         kl_top10=pl.int_range(pl.len()) * 0.1, kl_tuned_base=pl.int_range(pl.len()) * 0.05
     )
@@ -166,8 +177,13 @@ def _weights(run: Path, table: pl.DataFrame) -> None:
         for measure, scale in (("relative", 1.0), ("absolute", 0.3))
         for top, share in ((1.0, 0.5 * scale), (5.0, 0.75 * scale), (20.0, 0.95 * scale))
     ]  # fmt: skip
+    shares.append({"top_percent": 40.0, "measure": "relative", "share": None,
+                   "null_permutation": None, "null_gaussian": None})  # fmt: skip
+    totals = {"changed": 4830, "weights": 5600, "share_changed": 0.8625, "update_norm": 0.1,
+              "base_norm": 10.0}  # fmt: skip
     stage(run / "diff", "diff", {"weight_changes": pl.DataFrame(changes),
-                                 "concentration": pl.DataFrame(shares)})  # fmt: skip
+                                 "concentration": pl.DataFrame(shares)},
+          {"changes": totals})  # fmt: skip
     candidates = [
         {"family": family, "percent": amount if family != "interpolate" else None,
          "alpha": amount / 100 if family == "interpolate" else None,
@@ -176,5 +192,5 @@ def _weights(run: Path, table: pl.DataFrame) -> None:
         for family, slope in (("relative", 0.6), ("random", 0.5), ("interpolate", 1.0))
         for amount in (5.0, 20.0, 40.0, 60.0)
     ]  # fmt: skip
-    chosen = {"family": "relative", "percent": 20.0, "alpha": None, "rule": "best on dev"}
+    chosen = next(row for row in candidates if (row["family"], row["percent"]) == CHOSEN)
     stage(run / "search", "search", {"candidates": pl.DataFrame(candidates)}, {"chosen": chosen})

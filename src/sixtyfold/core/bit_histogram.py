@@ -12,34 +12,26 @@ import numpy.typing as npt
 from sixtyfold.core.float_formats import Floats, Keys
 
 BUCKETS = 1 << 16
+Buckets = npt.NDArray[np.intp]
 Counts = npt.NDArray[np.int64]
 Masses = npt.NDArray[np.float64]
 
 
-def upper_half(keys: Keys) -> npt.NDArray[np.uint16]:
-    """Return the upper 16 bits of 32-bit keys, without a copy."""
-    return np.ascontiguousarray(keys).view("<u2")[1::2]
+def upper_half(keys: Keys) -> Buckets:
+    """Return the upper 16 bits of 32-bit keys as bucket numbers."""
+    return np.ascontiguousarray(keys).view("<u2")[1::2].astype(np.intp)
 
 
-def count_buckets(halves: npt.NDArray[np.uint16]) -> Counts:
-    """Return how many values fall in each of the `BUCKETS` buckets.
+def count_buckets(buckets: Buckets, size: int = BUCKETS) -> Counts:
+    """Return how many values fall in each of `size` buckets.
 
-    >>> count_buckets(np.array([1, 3, 3], np.uint16))[:5].tolist()
+    >>> count_buckets(np.array([1, 3, 3]))[:5].tolist()
     [0, 1, 0, 2, 0]
     """
-    return np.bincount(halves, minlength=BUCKETS).astype(np.int64, copy=False)
+    return np.bincount(buckets, minlength=size).astype(np.int64, copy=False)
 
 
-def sum_buckets(halves: npt.NDArray[np.uint16], values: Floats | Masses) -> Masses:
-    """Return the float64 sum of `values` in each bucket."""
-    return np.bincount(halves, weights=values, minlength=BUCKETS)
-
-
-def above(buckets: npt.NDArray[np.number]) -> npt.NDArray[np.number]:
-    """Return for each bucket the sum over all higher ones.
-
-    >>> above(np.array([1, 2, 4])).tolist()
-    [6, 4, 0]
-    """
-    total: npt.NDArray[np.number] = np.cumsum(buckets[::-1])[::-1] - buckets
-    return total
+def sum_buckets(buckets: Buckets, values: Floats | Masses, size: int = BUCKETS) -> Masses:
+    """Return the float64 sum of `values` in each of `size` buckets."""
+    sums: Masses = np.bincount(buckets, weights=values, minlength=size).astype(np.float64)
+    return sums

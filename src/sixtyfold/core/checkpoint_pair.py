@@ -23,7 +23,7 @@ from sixtyfold.core.safetensors_file import Checkpoint, StoredTensor, open_check
 from sixtyfold.core.tensor_names import Place, Region, canonical, place
 
 #: Weights looked at together. Part of the definition of seeded scores, so never a setting.
-CHUNK = 1 << 20
+CHUNK = 1 << 18
 
 
 class Chunk(NamedTuple):
@@ -78,15 +78,22 @@ class PairedTensor(NamedTuple):
         Raises:
             BadInput: a base weight is beyond the range of the tuned dtype.
         """
-        if self.base is None:
-            return
         for start in range(0, self.numel, CHUNK):
             stop = min(start + CHUNK, self.numel)
-            yield self._chunk(self.base, start, stop)
-            self.base.release(start, stop)
-            self.tuned.release(start, stop)
+            yield self.read(start, stop)
+            self.release(start, stop)
 
-    def _chunk(self, stored: StoredTensor, start: int, stop: int) -> Chunk:
+    def release(self, start: int, stop: int) -> None:
+        """Let the system drop what was read of weights start..stop."""
+        for stored in (self.base, self.tuned):
+            if stored is not None:
+                stored.release(start, stop)
+
+    def read(self, start: int, stop: int) -> Chunk:
+        """Return weights start..stop; raises what `chunks` raises. Call `release` afterwards."""
+        stored = self.base
+        if stored is None:
+            raise BadInput(f"tensor '{self.name}' has no counterpart in the base")
         tuned_raw = self.tuned.raw(start, stop)
         tuned = to_float32(tuned_raw, self.tuned.dtype)
         own = stored.raw(start, stop)

@@ -81,6 +81,15 @@ def _bfloat16(values: Floats) -> npt.NDArray[np.uint16]:
     return rounded
 
 
+def sum_of_squares(values: Floats) -> float:
+    """Return Σ v², in float64, the same whatever the number of threads (no BLAS).
+
+    >>> sum_of_squares(np.array([3, 4], np.float32))
+    25.0
+    """
+    return float(np.square(values, dtype=np.float64).sum())
+
+
 def sortable_keys(values: Floats) -> Keys:
     """Map float32 to uint32 so that a larger value has a larger key and equal values equal keys.
 

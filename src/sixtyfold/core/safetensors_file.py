@@ -131,7 +131,7 @@ class Checkpoint(NamedTuple):
     directory: Path
     files: tuple[SafetensorsFile, ...]
     tensors: dict[str, StoredTensor]
-    index: Path | None
+    index_file: Path | None
     """The shard index, or None for a single file."""
 
     def config(self) -> dict[str, Any]:
@@ -209,8 +209,8 @@ def _why_no_weights(directory: Path) -> str:
     pickles = sorted(path.name for pattern in _PICKLES for path in directory.glob(pattern))
     if pickles:
         return (
-            f"{directory} holds a pickle checkpoint ({pickles[0]}), which can run code when opened; "
-            "only safetensors are read: load it once where you trust it and save_pretrained() it"
+            f"{directory} holds a pickle checkpoint ({pickles[0]}), which can run code when "
+            "opened; only safetensors are read: load it where you trust it and save_pretrained() it"
         )
     return f"{directory} holds no weights; {SINGLE} or {INDEX} is needed"
 

@@ -55,19 +55,14 @@ class Place(NamedTuple):
         >>> place("model.layers.0.input_layernorm.weight").inside("transformer")
         False
         """
-        if self.block == "buffer":
-            return False
-        if region == "all":
-            return True
+        if self.block == "buffer" or region == "all":
+            return self.block != "buffer"
         if region == "embeddings":
             return self.block in {"embedding", "head"}
-        if self.layer is None or self.block == "norm":
-            return False
-        if region == "attention":
-            return self.block in _ATTENTION_BLOCKS
-        if region == "mlp":
-            return self.block in _MLP_BLOCKS
-        return True
+        if region == "transformer":
+            return self.layer is not None and self.block != "norm"
+        blocks = _ATTENTION_BLOCKS if region == "attention" else _MLP_BLOCKS
+        return self.layer is not None and self.block in blocks
 
 
 def place(name: str) -> Place:
@@ -77,8 +72,8 @@ def place(name: str) -> Place:
     Place(layer=11, block='down')
     >>> place("transformer.h.3.attn.c_proj.bias"), place("transformer.h.3.mlp.c_proj.weight")
     (Place(layer=3, block='o'), Place(layer=3, block='down'))
-    >>> place("h.0.ln_1.weight"), place("wte.weight"), place("lm_head.weight")
-    (Place(layer=0, block='norm'), Place(layer=None, block='embedding'), Place(layer=None, block='head'))
+    >>> [place(name).block for name in ("h.0.ln_1.weight", "wte.weight", "lm_head.weight")]
+    ['norm', 'embedding', 'head']
     """
     found = _LAYER.search(name)
     return Place(int(found.group(1)) if found else None, _block(name))

@@ -1,0 +1,1 @@
+"""What tuning changed in the weights."""

@@ -34,6 +34,7 @@ from sixtyfold.probe.trie import Trie
 _FIRST_LOOK = 1e-4  # at the first token nearly everything is looked at: it is the pilot
 _LATER_LOOK = 0.02
 _ROULETTE = 0.1
+_SHRINK = 0.8  # taking rows out of a batch copies its cache, so some are taken at once
 
 
 class ClozePrompt(NamedTuple):
@@ -82,6 +83,7 @@ class _Row:
     text: str = ""
     promise: Promise | None = None
     node: int = 0
+    over: bool = False
 
 
 def draw_uniforms(
@@ -152,21 +154,21 @@ class _Sampler:
         return found
 
     def _walk(self, batch: Batch, rows: list[_Row], first: list[dict[int, Promise]]) -> None:
-        """Draw all rows to their end."""
+        """Draw all rows to their end; rows that have ended leave the batch a few at a time."""
         for step in range(self.how.max_new_tokens):
             p = torch.softmax(batch.logits_BV / self.how.temperature, -1)
             promised: dict[tuple[int, int], Promise] = {}
             if self.how.estimator == "survival":
                 promised = self._remove(batch, p, rows, step, first if step == 0 else None)
             tokens = self._choose(p, rows, step)
-            keep = []
             for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
-                self._advance(row, token, promised.get((place, token)))
-                if not self._over(row, token, step):
-                    keep.append(place)
+                if not row.over:
+                    self._advance(row, token, promised.get((place, token)))
+                    row.over = self._settle(row, token, step)
+            keep = [place for place, row in enumerate(rows) if not row.over]
             if not keep:
                 return
-            if len(keep) < len(rows):
+            if len(keep) <= _SHRINK * len(rows):
                 batch = batch.fork(keep)
                 tokens = tokens[torch.as_tensor(keep, device=tokens.device)]
                 rows = [rows[place] for place in keep]
@@ -185,10 +187,11 @@ class _Sampler:
         Returns:
             the promises of this step by (place in the batch, first token).
         """
-        for place, row in enumerate(rows):
+        alive = [(place, row) for place, row in enumerate(rows) if not row.over]
+        for place, row in alive:
             self._forbid_promised(p, place, row)
         left = p.sum(1)
-        for place, row in enumerate(rows):
+        for place, row in alive:
             matcher = self.prompts[row.prompt].matcher
             if row.ids and _removable(matcher) and matcher.pending(row.text):
                 p[place, self.ends_word] = 0.0
@@ -199,12 +202,12 @@ class _Sampler:
                 for token, promise in first[row.prompt].items()
             }
         else:
-            wanted = [(place, row.prompt) for place, row in enumerate(rows) if row.promise is None]
+            wanted = [(place, row.prompt) for place, row in alive if row.promise is None]
             found = self._look(batch, p, wanted, _LATER_LOOK, step)
         for (place, token), promise in found.items():
             p[place, token] *= 1.0 - _reach(promise, token)
         share = (p.sum(1) / left.clamp(min=1e-30)).clamp(0.0, 1.0).tolist()
-        for place, row in enumerate(rows):
+        for place, row in alive:
             row.survival *= share[place]
         return found
 
@@ -273,7 +276,7 @@ class _Sampler:
             child = row.promise.trie.nodes[row.node].children.get(token)
             row.promise, row.node = (row.promise, child) if child else (None, 0)
 
-    def _over(self, row: _Row, token: int, step: int) -> bool:
+    def _settle(self, row: _Row, token: int, step: int) -> bool:
         """Settle a row that has ended; say whether it has."""
         matcher = self.prompts[row.prompt].matcher
         last = token in self.engine.stop_ids or step == self.how.max_new_tokens - 1

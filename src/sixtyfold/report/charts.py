@@ -120,12 +120,12 @@ def concentration_chart(rows: Sequence[Row]) -> dict[str, Any]:
                 axis=alt.Axis(format="%"),
                 scale=alt.Scale(domain=[0, 1]),
             ),
-            color=alt.Color("series:N", title=None, scale=alt.Scale(range=[BLUE, ORANGE])),
+            color=alt.Color("series:N", title=None, scale=alt.Scale(range=[BLUE, ORANGE, GREEN])),
             strokeDash=alt.StrokeDash(
                 "kind:N",
                 title=None,
                 scale=alt.Scale(domain=["update", "null"], range=[[1, 0], [5, 4]]),
-                legend=alt.Legend(symbolType="stroke", symbolSize=300),
+                legend=alt.Legend(symbolType="stroke", symbolSize=300, symbolStrokeColor="#888888"),
             ),
             tooltip=["series:N", "kind:N", "percent:Q", alt.Tooltip("share:Q", format=".1%")],
         )

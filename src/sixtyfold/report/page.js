@@ -52,17 +52,20 @@
     return label;
   };
 
-  // Cells are text: escaped for display, as they are for search and order.
+  // Cells are text. DataTables puts what it searches through innerHTML to decode entities, so that
+  // is escaped as well.
   const escaped = (value) => {
     const holder = document.createElement("span");
     holder.textContent = value === null ? "" : String(value);
-    return `<bdi>${holder.innerHTML}</bdi>`;
+    return holder.innerHTML;
   };
   const cell = (value, type) => {
-    if (type === "display") return escaped(value);
-    if (type === "filter") return String(value ?? "");
+    if (type === "display") return `<bdi>${escaped(value)}</bdi>`;
+    if (type === "filter") return escaped(value);
     return value;
   };
+  const kind = (index) =>
+    data.facts.rows.every((row) => typeof row[index] !== "string") ? "num" : "string";
 
   const facts = async () => {
     if (!data.facts) return;
@@ -73,7 +76,7 @@
     document.documentElement.classList.toggle("dark", dark.matches);
     const table = jQuery("#facts-table").DataTable({
       data: data.facts.rows,
-      columns: data.facts.columns.map((title) => ({ title, render: cell })),
+      columns: data.facts.columns.map((title, index) => ({ title, render: cell, type: kind(index) })),
       deferRender: true,
       autoWidth: false,
       order: [],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,8 @@ class Results(NamedTuple):
     receipt: dict[str, Any] | None
     drift: pl.DataFrame | None
     weight_changes: pl.DataFrame | None
+    changes: dict[str, Any] | None
+    """Totals of the diff stage over its region."""
     concentration: pl.DataFrame | None
     candidates: pl.DataFrame | None
     chosen: dict[str, Any] | None
@@ -39,6 +41,10 @@ class Results(NamedTuple):
 
 ORDER = ("facts", "probe", "selection", "tuned", "answers", "drift", "diff", "search", "restored",
          "compare")  # fmt: skip
+
+
+VERBS = {"facts": "facts build"}
+"""Commands that are not called like their stage."""
 
 
 def read_results(run: Path) -> Results:
@@ -63,6 +69,7 @@ def read_results(run: Path) -> Results:
         receipt=read_json(run / "selection" / "receipt.json"),
         drift=_table(run / "drift", "drift"),
         weight_changes=_table(run / "diff", "weight_changes"),
+        changes=read_json(run / "diff" / "changes.json"),
         concentration=_table(run / "diff", "concentration"),
         candidates=_table(run / "search", "candidates"),
         chosen=read_json(run / "search" / "chosen.json"),
@@ -77,7 +84,15 @@ def commands(manifests: dict[str, dict[str, Any]]) -> list[str]:
     ['sixtyfold diff --base B --top 1 3 --out d']
     """
     return [
-        " ".join(["sixtyfold", manifest["stage"], *_options(manifest["spec"]), "--out", path])
+        " ".join(
+            [
+                "sixtyfold",
+                manifest["stage"],
+                *_options(manifest["spec"]),
+                "--out",
+                shlex.quote(path),
+            ]
+        )
         for path, manifest in manifests.items()
     ]
 
@@ -91,15 +106,10 @@ def _options(settings: dict[str, Any]) -> list[str]:
         if value is True:
             words.append(flag)
         elif isinstance(value, list):
-            words += [flag, *(_quoted(item) for item in value)] if value else []
+            words += [flag, *(shlex.quote(str(item)) for item in value)] if value else []
         else:
-            words += [flag, _quoted(value)]
+            words += [flag, shlex.quote(str(value))]
     return words
-
-
-def _quoted(value: Any) -> str:
-    text = str(value)
-    return text if text and not set(text) & set(" \t\n\"'$\\*?;|&<>()`#!") else json.dumps(text)
 
 
 def _table(stage: Path, name: str) -> pl.DataFrame | None:
@@ -109,8 +119,7 @@ def _table(stage: Path, name: str) -> pl.DataFrame | None:
 
 
 def _manifests(run: Path) -> dict[str, dict[str, Any]]:
-    found = [path.parent for path in run.glob("*/manifest.json")]
-    found += [path.parent for path in run.glob("answers/*/manifest.json")]
+    found = [path.parent for depth in ("*", "*/*") for path in run.glob(f"{depth}/manifest.json")]
     names = sorted(path.relative_to(run).as_posix() for path in found)
     rank = {name: index for index, name in enumerate(ORDER)}
     names.sort(key=lambda name: rank.get(name.split("/")[0], len(ORDER)))

@@ -50,6 +50,8 @@ def moved(results: Results) -> Section:
         absent.append("diff")
     else:
         figures.append(_update_map(results.weight_changes))
+    if results.changes is not None:
+        text.append(changed_words(results.changes))
     if results.concentration is not None:
         text.append(NULL_EXPLAINED)
         figures.append(_concentration(results.concentration))
@@ -71,12 +73,26 @@ def repaired(results: Results) -> Section:
     )
     text = [REPAIR_EXPLAINED]
     if results.chosen is not None:
-        chosen = ", ".join(f"{key} {value}" for key, value in results.chosen.items()
-                           if isinstance(value, str | int | float))  # fmt: skip
-        text.append(f"Chosen on dev: {visible(chosen)}.")
+        left = f"{100 * results.chosen['remaining_norm']:.1f}% of the update left"
+        text.append(f"Chosen on dev: {visible(_label(results.chosen))}, {left}.")
     caption = "Dev accuracy over what remains of the update; the ring marks the chosen candidate."
     figure = Figure("restoration", caption, restoration_chart(rows), table)
     return Section("repaired", title, text, figures=[figure])
+
+
+def changed_words(changes: dict[str, Any]) -> str:
+    """Say how much of the model moved, from `changes.json` of the diff stage.
+
+    >>> changed_words({"changed": 3, "weights": 4, "share_changed": 0.75, "update_norm": 0.1,
+    ...                "base_norm": 10.0})
+    '3 of 4 weights changed (75.0%); the update is 1.00% of the base in norm.'
+    """
+    share = 100 * changes["share_changed"]
+    relative = 100 * changes["update_norm"] / changes["base_norm"]
+    return (
+        f"{changes['changed']:,} of {changes['weights']:,} weights changed ({share:.1f}%); "
+        f"the update is {relative:.2f}% of the base in norm."
+    )
 
 
 def _and(stages: list[str]) -> str:
@@ -151,9 +167,12 @@ def _concentration(table: pl.DataFrame) -> Figure:
     for row in table.sort("measure", "top_percent").to_dicts():
         series = f"{row['measure']} change"
         base = {"percent": row["top_percent"], "series": series}
-        rows.append({**base, "share": row["share"], "kind": "update"})
-        if row["null_permutation"] is not None:
-            rows.append({**base, "share": row["null_permutation"], "kind": "null"})
+        kinds = {"update": row["share"], "null": row["null_permutation"]}
+        rows += [
+            {**base, "share": share, "kind": kind}
+            for kind, share in kinds.items()
+            if share is not None
+        ]
         shares = [row["share"], row["null_permutation"], row["null_gaussian"]]
         written = ("–" if share is None else f"{100 * share:.1f}%" for share in shares)
         cells.append([series, f"{row['top_percent']:g}%", *written])

@@ -1,0 +1,1 @@
+"""Put weights of a tuned model back to their base values."""

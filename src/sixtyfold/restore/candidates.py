@@ -47,7 +47,7 @@ class Candidate(NamedTuple):
     alpha: float | None
     """Share of every update that is kept; None for rules."""
     remaining: float
-    """‖what remains of the update‖₂ over the region, as a share of the whole update's: 1 = tuned."""
+    """‖what remains of the update‖₂ over the region as a share of the whole update's; 1 = tuned."""
     plan: Plan
 
 
@@ -90,7 +90,7 @@ class Candidates:
             percents: in 0..100.
         """
         ranking = self._ranking(rule)
-        aims = [Aim(count=share_count(percent, ranking.numel)) for percent in percents]
+        aims = [Aim(number=share_count(percent, ranking.numel)) for percent in percents]
         found = zip(percents, cut(ranking, aims), strict=True)
         return [self._ranked(ranking, percent, each) for percent, each in found]
 
@@ -120,7 +120,7 @@ class Candidates:
         aims = [Aim(squares=(1.0 - share**2) * self.norm**2) for share in remaining]
         candidates = []
         for share, each in zip(remaining, cut(ranking, aims), strict=True):
-            candidate = self._ranked(ranking, 100.0 * each.count / ranking.numel, each)
+            candidate = self._ranked(ranking, 100.0 * each.number / ranking.numel, each)
             if abs(candidate.remaining - share) > SAME_NORM * share:
                 raise BadInput(
                     f"rule '{rule}' leaves {candidate.remaining:.4f} of the update's norm where "

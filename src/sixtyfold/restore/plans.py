@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixtyfold.core.checkpoint_pair import CHUNK, Chunk, PairedTensor
-from sixtyfold.core.float_formats import Array, Floats, Keys, convert, to_float32
+from sixtyfold.core.float_formats import Array, Floats, Keys, convert, sum_of_squares, to_float32
 from sixtyfold.core.tensor_names import Region
 from sixtyfold.restore.threshold import Cut, Ranking
 
@@ -42,10 +42,10 @@ class RankedPlan(NamedTuple):
     def chunks(self, tensor: PairedTensor) -> Iterator[Repaired]:
         """Go through the repaired weights of a tensor of the region."""
         ties = self.cut.ties.get(tensor.name, 0)
-        whole = self.cut.count in {0, self.ranking.numel}
+        whole = self.cut.number in {0, self.ranking.numel}
         for chunk, keys in self.ranking.keys(tensor):
             if whole:
-                yield _one_side(chunk, restored=self.cut.count > 0)
+                yield _one_side(chunk, restored=self.cut.number > 0)
                 continue
             mask, ties = _before(keys, self.cut.key, ties)
             raw = chunk.tuned_raw.copy()
@@ -80,8 +80,7 @@ Plan = RankedPlan | InterpolatedPlan
 
 def remaining_squares(repaired: Repaired) -> float:
     """Return Σ (value − base)² of a run of repaired weights, float64."""
-    left = (repaired.values - repaired.chunk.base).astype(np.float64)
-    return float(np.dot(left, left))
+    return sum_of_squares(repaired.values - repaired.chunk.base)
 
 
 def whole_tensor(plan: Plan, tensor: PairedTensor) -> Floats:

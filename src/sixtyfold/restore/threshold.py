@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from sixtyfold.core.bit_histogram import (
     BUCKETS,
+    Buckets,
     Counts,
     Masses,
     count_buckets,
@@ -60,7 +60,7 @@ class Ranking(NamedTuple):
 class Cut(NamedTuple):
     """The first weights of a ranking."""
 
-    count: int
+    number: int
     """How many weights are before the cut."""
     key: int
     """Every weight with a larger key is before the cut."""
@@ -71,7 +71,7 @@ class Cut(NamedTuple):
 class Aim(NamedTuple):
     """How much should lie before a cut: a number of weights, or a sum of squared updates."""
 
-    count: int | None = None
+    number: int | None = None
     squares: float | None = None
 
 
@@ -80,11 +80,11 @@ def cut(ranking: Ranking, aims: Sequence[Aim]) -> list[Cut]:
 
     Args:
         ranking: what is ranked.
-        aims: a `count` is met exactly; `squares` (of the float32 updates, summed in float64) as
+        aims: a `number` is met exactly; `squares` (of the float32 updates, summed in float64) as
             closely as one weight allows. More than there is means everything.
 
     Returns:
-        one cut per aim, in the order of the aims; of two counts the smaller cut is contained in
+        one cut per aim, in the order of the aims; of two numbers the smaller cut is contained in
         the larger.
 
     Raises:
@@ -114,10 +114,10 @@ class _Level(NamedTuple):
     def empty(cls) -> _Level:
         return cls(np.zeros(BUCKETS, np.int64), np.zeros(BUCKETS))
 
-    def add(self, halves: npt.NDArray[np.uint16], update: Floats | None) -> None:
-        self.counts[:] += count_buckets(halves)
+    def add(self, buckets: Buckets, update: Floats | None) -> None:
+        self.counts[:] += count_buckets(buckets)
         if update is not None:
-            self.squares[:] += sum_buckets(halves, update.astype(np.float64) ** 2)
+            self.squares[:] += sum_buckets(buckets, np.square(update, dtype=np.float64))
 
 
 class _Found(NamedTuple):
@@ -132,32 +132,32 @@ class _Found(NamedTuple):
 
 def _find(level: _Level, aim: Aim) -> _Found | None:
     """Return where an aim is reached counting from the highest bucket; None for an empty aim."""
-    amounts = level.squares if aim.count is None else level.counts
+    amounts = level.squares if aim.number is None else level.counts
     reached = np.cumsum(amounts[::-1])
-    wanted = min(aim.squares if aim.count is None else aim.count, reached[-1])  # type: ignore[type-var]
+    wanted = min((aim.squares or 0.0) if aim.number is None else aim.number, reached[-1].item())
     if wanted <= 0:
         return None
-    index = int(np.searchsorted(reached, wanted, side="left"))
-    earlier = reached[index - 1] if index else amounts.dtype.type(0)
-    before = int(level.counts[::-1][:index].sum())
-    rest = Aim(squares=float(wanted - earlier)) if aim.count is None else Aim(int(wanted - earlier))
-    return _Found(BUCKETS - 1 - index, before, rest)
+    position = int(np.searchsorted(reached, wanted, side="left"))
+    left = wanted - (reached[position - 1].item() if position else 0)
+    before = int(level.counts[::-1][:position].sum())
+    rest = Aim(squares=left) if aim.number is None else Aim(number=int(left))
+    return _Found(BUCKETS - 1 - position, before, rest)
 
 
 def _add_lower(lower: dict[int, _Level], keys: Keys, update: Floats | None) -> None:
     """Add the lower halves of the keys that fall in one of the wanted buckets."""
-    halves = upper_half(keys)
+    halves = keys.view("<u2")[1::2]
     for bucket, level in lower.items():
         chosen = np.flatnonzero(halves == bucket)
         if chosen.size:
-            inside = keys[chosen].astype(np.uint16)
+            inside = (keys[chosen] & np.uint32(0xFFFF)).astype(np.intp)
             level.add(inside, None if update is None else update[chosen])
 
 
 class _Tied(NamedTuple):
     """An exact key and how many of the weights that have it are before the cut."""
 
-    count: int
+    number: int
     key: int
     taken: int
     ties: int
@@ -172,8 +172,8 @@ def _exact(first: _Found | None, lower: dict[int, _Level]) -> _Tied:
     if second is None:
         return _Tied(first.before, (first.bucket << 16) | 0xFFFF, 0, 0)
     ties = int(level.counts[second.bucket])
-    if second.rest.count is not None:
-        taken = second.rest.count
+    if second.rest.number is not None:
+        taken = second.rest.number
     else:  # tied weights may differ in their updates: take their mean for granted
         share = float(second.rest.squares or 0.0) / float(level.squares[second.bucket])
         taken = round(share * ties)
@@ -193,9 +193,9 @@ def _share_ties(ranking: Ranking, found: list[_Tied]) -> list[Cut]:
     cuts = []
     for tied in found:
         if tied.taken == tied.ties:  # all of them: cut just below the key instead
-            cuts.append(Cut(tied.count, tied.key - 1 if tied.ties else tied.key, {}))
+            cuts.append(Cut(tied.number, tied.key - 1 if tied.ties else tied.key, {}))
         else:
-            cuts.append(Cut(tied.count, tied.key, _deal(holders.get(tied.key, {}), tied.taken)))
+            cuts.append(Cut(tied.number, tied.key, _deal(holders.get(tied.key, {}), tied.taken)))
     return cuts
 
 
@@ -216,8 +216,8 @@ def _deal(holders: dict[str, int], taken: int) -> dict[str, int]:
 
 def _refuse_non_finite(name: str, update: Floats) -> None:
     with np.errstate(all="ignore"):
-        suspicious = not np.isfinite(np.dot(update, update))
-    if suspicious and not np.isfinite(update).all():
+        total = np.add.reduce(update)  # finite unless a weight is not, or the sum overflows
+    if not np.isfinite(total) and not np.isfinite(update).all():
         raise Corrupted(
             f"tensor '{name}' holds NaN or infinite weights in one of the models; "
             "a checkpoint that training broke cannot be repaired weight by weight"

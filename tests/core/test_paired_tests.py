@@ -1,0 +1,178 @@
+"""Paired differences: hand-computed cases, simulated coverage and false-alarm rates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sixtyfold.core.paired_tests import (
+    difference_of_new,
+    holm,
+    mcnemar_exact,
+    micro_difference,
+    stratified_difference,
+)
+
+REPEATS = 1500
+
+
+def test_mcnemar_by_hand() -> None:
+    # 2 × P(≤ 2 of 12 fair coins) = 2 × (1 + 12 + 66) / 4096
+    assert mcnemar_exact(10, 2) == pytest.approx(158 / 4096)
+    assert mcnemar_exact(2, 10) == pytest.approx(158 / 4096)
+    assert mcnemar_exact(4, 4) == 1.0
+
+
+def test_stratified_difference_by_hand() -> None:
+    # Two strata of 10, gained 4 and 0, lost 1 and 0: value (.3 + 0) / 2 = .15.
+    # m = 11; stratum 1: b = 4.5/11, c = 1.5/11, v = (.545455 − .074380) / 11 = .0428250;
+    # stratum 2: b = c = .5/11, v = .0909091 / 11 = .00826446; variance = .0510894 / 4,
+    # standard error .113015, half 1.959964 × .113015 = .221506; centre (3/11 + 0) / 2 = .136364;
+    # z = .136364 / .113015 = 1.206600
+    found = stratified_difference([4, 0], [1, 0], [10, 10])
+    assert found is not None
+    assert found[:4] == pytest.approx((0.15, -0.085142, 0.357870, 20), abs=1e-5)
+    assert found.p == pytest.approx(0.227586, abs=1e-4)
+    # (1.959964 + 0.841621) × .113015
+    assert found.detectable == pytest.approx(0.316621, abs=1e-5)
+
+
+def test_new_relations_by_hand() -> None:
+    # differences .1, .2, .3: mean .2, standard error .1 / √3 = .0577350, t = 3.4641, df 2
+    found = difference_of_new([1, 2, 3], [0, 0, 0], [10, 10, 10])
+    assert found is not None
+    assert found[:4] == pytest.approx((0.2, -0.048414, 0.448414, 30), abs=1e-5)
+    assert found.p == pytest.approx(0.07418, abs=1e-5)
+
+
+def test_micro_takes_its_p_from_mcnemar() -> None:
+    found = micro_difference(10, 2, 40)
+    assert found is not None
+    assert found.value == pytest.approx(0.2)
+    assert found.p == pytest.approx(158 / 4096)
+
+
+def test_nothing_changed_is_not_certain() -> None:
+    found = stratified_difference([0, 0], [0, 0], [15, 15])
+    assert found is not None
+    assert found.value == 0
+    assert found.p == 1
+    assert found.low < -0.02 < 0.02 < found.high
+
+
+def test_undefined_differences() -> None:
+    assert stratified_difference([], [], []) is None
+    assert micro_difference(0, 0, 0) is None
+    assert difference_of_new([1], [0], [10]) is None
+
+
+def test_equal_differences_of_new_relations() -> None:
+    same = difference_of_new([1, 1], [0, 0], [10, 10])
+    nothing = difference_of_new([0, 0], [0, 0], [10, 10])
+    assert same is not None
+    assert nothing is not None
+    assert same.p == 0
+    assert nothing.p == 1
+
+
+def test_holm_by_hand() -> None:
+    # sorted .01 × 4, .02 × 3, .03 × 2, .5 × 1, made non-decreasing
+    assert holm([0.02, 0.5, 0.01, 0.03]) == pytest.approx([0.06, 0.5, 0.04, 0.06])
+    assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
+    assert holm([]) == []
+
+
+counts = st.lists(
+    st.integers(1, 30).flatmap(
+        lambda n: st.integers(0, n).flatmap(
+            lambda up: st.tuples(st.just(up), st.integers(0, n - up), st.just(n))
+        )
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(counts)
+def test_swapping_the_models_flips_the_sign(strata: list[tuple[int, int, int]]) -> None:
+    up, down, total = (list(column) for column in zip(*strata, strict=True))
+    forth = stratified_difference(up, down, total)
+    back = stratified_difference(down, up, total)
+    assert forth is not None
+    assert back is not None
+    assert (-back.value, -back.high, -back.low, back.p) == pytest.approx(
+        (forth.value, forth.low, forth.high, forth.p)
+    )
+
+
+@given(counts)
+def test_interval_and_p_agree(strata: list[tuple[int, int, int]]) -> None:
+    up, down, total = (list(column) for column in zip(*strata, strict=True))
+    found = stratified_difference(up, down, total)
+    assert found is not None
+    assert found.low <= found.value <= found.high
+    if abs(found.p - 0.05) > 1e-9:
+        assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
+
+
+def simulate(gain: list[float], loss: list[float], size: int, seed: int) -> tuple[float, float]:
+    """Return coverage of the interval and share of p < 5%."""
+    rng = np.random.default_rng(seed)
+    truth = float(np.mean(gain) - np.mean(loss))
+    inside, alarms = 0, 0
+    shares = [[up, down, 1 - up - down] for up, down in zip(gain, loss, strict=True)]
+    draws = [rng.multinomial(size, share, size=REPEATS) for share in shares]
+    for study in range(REPEATS):
+        up = [int(stratum[study][0]) for stratum in draws]
+        down = [int(stratum[study][1]) for stratum in draws]
+        found = stratified_difference(up, down, [size] * len(gain))
+        assert found is not None
+        inside += found.low <= truth <= found.high
+        alarms += found.p < 0.05
+    return inside / REPEATS, alarms / REPEATS
+
+
+@pytest.mark.parametrize(
+    ("rate", "strata", "size"), [(0.1, 5, 30), (0.3, 5, 10), (0.05, 8, 30), (0.3, 1, 40)]
+)
+def test_false_alarms_are_as_stated(rate: float, strata: int, size: int) -> None:
+    covered, alarms = simulate([rate] * strata, [rate] * strata, size, seed=3)
+    assert 0.02 <= alarms <= 0.065
+    assert 0.935 <= covered <= 0.98
+
+
+def test_interval_covers_a_real_difference() -> None:
+    covered, found = simulate([0.4, 0.3, 0.2, 0.1, 0.0], [0.02] * 5, 30, seed=4)
+    assert 0.935 <= covered <= 0.975
+    assert found > 0.95
+
+
+def test_detectable_difference_is_found_four_times_in_five() -> None:
+    size, strata, agreeing = 30, 5, 0.2
+    guess = stratified_difference([6] * strata, [6] * strata, [size] * strata)
+    assert guess is not None
+    shift = guess.detectable / 2
+    gain, loss = [agreeing + shift] * strata, [agreeing - shift] * strata
+    _, found = simulate(gain, loss, size, seed=5)
+    assert 0.75 <= found <= 0.86
+
+
+def test_false_alarms_for_new_relations() -> None:
+    """Relations differ truly, around 0; t holds its level where the stratified test does not."""
+    rng = np.random.default_rng(6)
+    # True mean difference: .25 gained − .75 × .3 lost = .025.
+    for_new, for_these = 0, 0
+    for _ in range(REPEATS):
+        effect = rng.normal(0, 0.08, size=6)
+        up = [int(rng.binomial(50, 0.25 + each)) for each in np.clip(effect, -0.2, 0.2)]
+        down = [int(rng.binomial(50 - used, 0.3)) for used in up]
+        found = difference_of_new(up, down, [50] * 6)
+        assert found is not None
+        for_new += found.low <= 0.025 <= found.high
+        these = stratified_difference(up, down, [50] * 6)
+        assert these is not None
+        for_these += these.low <= 0.025 <= these.high
+    assert 0.93 <= for_new / REPEATS <= 0.97
+    assert for_these / REPEATS < 0.85
