@@ -24,6 +24,7 @@ MatchMode = Literal["paper", "standard", "strict", "loose"]
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation, " "))
 _SHORTEST_FIRST_WORD = 4
+_UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 
 
 class Matcher(NamedTuple):
@@ -65,20 +66,29 @@ class Matcher(NamedTuple):
         """Whether every continuation of `text` is a hit: an answer and the character after it."""
         if not self.on_boundaries:
             return self.mode == "paper" and self.hit(text)
-        searched = self._searched(text)
-        return any(found.end() < len(searched) for found in self.anywhere.finditer(searched))
+        # The bytes of an unfinished character may become a letter that goes on the word.
+        searched = self._searched(text.rstrip(_UNFINISHED))
+        settled = min(len(searched) - 1, len(searched) - self._copy_begun(searched))
+        return any(found.end() <= settled for found in self.anywhere.finditer(searched))
 
     def pending(self, text: str) -> bool:
         """Whether `text` ends with an answer that the next character will confirm or undo."""
         return self.on_boundaries and self.at_end.search(self._searched(text)) is not None
+
+    def _copy_begun(self, searched: str) -> int:
+        """Return how many characters at the end may turn out to begin a copy of the subject."""
+        if not self.copies_subject:
+            return 0
+        longest = min(len(self.subject) - 1, len(searched))
+        lengths = range(longest, 0, -1)
+        return next((n for n in lengths if searched.endswith(self.subject[:n])), 0)
 
     def _searched(self, text: str) -> str:
         # A trailing space is the character that confirms an answer; normalising would drop it.
         tail = " " if text[-1:].isspace() else ""
         searched = normalise(text) + tail
         if self.mode == "loose":
-            searched = _ARTICLES.sub(" ", searched.translate(_PUNCTUATION))
-            searched = " ".join(searched.split()) + tail
+            searched = _loosened(searched) + tail
         if self.copies_subject:
             searched = searched.replace(self.subject, "\x00")
         return searched
@@ -97,7 +107,7 @@ def _matcher(mode: MatchMode, objects: tuple[str, ...], subject: str) -> Matcher
     answers = tuple(each for each in answers if each)
     alternatives = "|".join(re.escape(each) for each in sorted(answers, key=len, reverse=True))
     word = rf"(?<!\w)(?:{alternatives})" if answers else r"(?!)"
-    name = normalise(subject)
+    name = _loosened(normalise(subject)) if mode == "loose" else normalise(subject)
     inside = bool(name) and re.search(rf"{word}(?!\w)", name) is not None
     return Matcher(
         mode,
@@ -120,8 +130,13 @@ def matcher(mode: MatchMode, objects: Sequence[str], subject: str) -> Matcher:
     return _matcher(mode, tuple(objects), subject)
 
 
+def _loosened(text: str) -> str:
+    """Return a normalised text without articles and punctuation."""
+    return " ".join(_ARTICLES.sub(" ", text.translate(_PUNCTUATION)).split())
+
+
 def _loose_forms(answer: str) -> list[str]:
-    plain = " ".join(_ARTICLES.sub(" ", answer.translate(_PUNCTUATION)).split())
+    plain = _loosened(answer)
     first = plain.split(" ")[0]
     return [plain, first] if len(first) >= _SHORTEST_FIRST_WORD else [plain]
 

@@ -44,7 +44,7 @@ class Finished(NamedTuple):
 
     def json(self, name: str) -> Any:
         """Read one of the stage's JSON files."""
-        return json.loads((self.path / f"{name}.json").read_text())
+        return read_json(self.path / f"{name}.json")
 
     @property
     def fingerprint(self) -> str:
@@ -66,6 +66,21 @@ def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically, keys sorted."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        IncompleteInput: there is no such file.
+        Corrupted: it is not JSON.
+    """
+    if not path.is_file():
+        raise IncompleteInput(f"there is no file {path}; run the stage that writes it")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise Corrupted(f"{path} is not readable JSON ({error}); run the stage again") from None
 
 
 def write_parquet(path: Path, frame: pl.DataFrame) -> None:
@@ -240,12 +255,17 @@ def _check_identity(path: Path, identity: dict[str, Any]) -> None:
     except json.JSONDecodeError:
         raise Corrupted(f"{plan_path} is not readable; remove {path} and run again") from None
     earlier, identity = _without_places(earlier), _without_places(identity)
-    if earlier == identity:
+    if earlier == identity or not _has_results(path):
         return
     raise OtherResult(
         f"{path} holds a result with other settings ({_difference(earlier, identity)}); "
         "choose another --out or remove it"
     )
+
+
+def _has_results(path: Path) -> bool:
+    """Whether anything but the plan of a run that failed at once lies in a directory."""
+    return any(not p.name.startswith(".") and p.name != "plan.json" for p in path.iterdir())
 
 
 def _without_places(recorded: dict[str, Any]) -> dict[str, Any]:

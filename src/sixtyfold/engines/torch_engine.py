@@ -8,13 +8,13 @@ stages and drive a `Batch`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from sixtyfold.core.models import LoadedModel, ModelOptions, load_model, stop_token_ids
-from sixtyfold.engines.cache_layers import pick_rows, roomy_cache
 from sixtyfold.engines.vocabulary import Vocabulary, vocabulary
 
 
@@ -74,7 +74,7 @@ class TorchEngine:
         mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
         ids_BL = torch.tensor(rows, device=self.device)
         mask_BL = torch.tensor(mask, device=self.device)
-        batch = Batch(self.model, roomy_cache(self.model.config), mask_BL)
+        batch = Batch(self.model, None, mask_BL)
         batch.forward(ids_BL, (mask_BL.cumsum(1) - 1).clamp(min=0))
         return batch
 
@@ -152,6 +152,15 @@ class Batch:
     def fork(self, rows: Sequence[int] | torch.Tensor) -> Batch:
         """Return a copy that holds the given rows, in that order, repeated as given."""
         index = torch.as_tensor(rows, device=self.mask_BL.device)
-        branch = Batch(self.model, pick_rows(self.cache, index), self.mask_BL[index])
+        branch = Batch(self.model, _pick(self.cache, index), self.mask_BL[index])
         branch.logits_BV = self.logits_BV[index]
         return branch
+
+
+def _pick(cache: Any, index: torch.Tensor) -> Any:
+    """Return a cache of the given rows; the original stays as it is."""
+    picked = copy.copy(cache)
+    picked.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in picked.layers:
+        layer.batch_select_indices(index)
+    return picked

@@ -44,7 +44,8 @@ def vocabulary(tokenizer: Any, size: int, stop_ids: frozenset[int]) -> Vocabular
     for token, text in enumerate(texts):
         if token in special or not text.startswith(before):
             continue
-        own = text[len(before) :]
+        # Normalised as a matcher reads it: "™" becomes "TM" and goes on the word before it.
+        own = unicodedata.normalize("NFKC", text[len(before) :])
         ends[token] = bool(own) and own[0] != _REPLACEMENT and not _is_word(own[0])
     ends[[each for each in stop_ids if each < size]] = True
     return Vocabulary(ends)

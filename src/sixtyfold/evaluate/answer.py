@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sixtyfold.core.accuracy import ANSWERS_SCHEMA
 from sixtyfold.core.matching import MatchMode, exact, matcher, token_f1
 from sixtyfold.core.prompts import PromptOptions, Shot, question_ids
 from sixtyfold.engines.greedy import chunks_by_length, cut_answer, greedy
@@ -13,28 +14,11 @@ from sixtyfold.engines.greedy import chunks_by_length, cut_answer, greedy
 if TYPE_CHECKING:
     from sixtyfold.engines.torch_engine import TorchEngine
 
-ANSWERS_SCHEMA = pl.Schema(
-    {
-        "fact_id": pl.String(),
-        "relation": pl.String(),
-        "domain": pl.String(),
-        "split": pl.String(),
-        "level": pl.Int8(),
-        "prompt": pl.String(),
-        "answer": pl.String(),
-        "hit": pl.Boolean(),
-        "exact": pl.Boolean(),
-        "f1": pl.Float64(),
-        "ended": pl.Boolean(),
-    }
-)
-
-
 def with_levels(facts: pl.DataFrame, probe: pl.DataFrame | None) -> pl.DataFrame:
     """Return the facts with a `level` column, null where the probe did not see them."""
     if probe is None:
         return facts.with_columns(level=pl.lit(None, dtype=pl.Int8))
-    return facts.join(probe.select("fact_id", "level"), on="fact_id", how="left")
+    return facts.join(probe.select("fact_id", "level"), on="fact_id", how="left").sort("fact_id")
 
 
 def question_prompts(

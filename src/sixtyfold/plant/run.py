@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 from sixtyfold.core.quiet import quiet_transformers
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
@@ -29,7 +30,7 @@ def run(spec: PlantSpec) -> Finished:
         return stage.finish(rows, sentences=len(corpus.sentences), **described)
 
 
-def _train_and_save(stage: StageDirectory, corpus: Corpus, spec: PlantSpec) -> dict[str, float]:
+def _train_and_save(stage: StageDirectory, corpus: Corpus, spec: PlantSpec) -> dict[str, Any]:
     from sixtyfold.plant.train import new_model, train_model, train_tokenizer
 
     tokenizer = train_tokenizer([*corpus.sentences, *corpus.facts["question"]])
@@ -44,3 +45,10 @@ def _train_and_save(stage: StageDirectory, corpus: Corpus, spec: PlantSpec) -> d
         path.replace(stage.path / path.name)
     temporary.rmdir()
     return {"parameters": model.num_parameters(), "last_loss": loss}
+
+
+def plan(spec: PlantSpec) -> dict[str, Any]:
+    """Return what a run would train on, without training."""
+    corpus = build_corpus(spec)
+    steps = -(-len(corpus.sentences) // spec.batch) * spec.passes
+    return {"facts": corpus.facts.height, "sentences": len(corpus.sentences), "steps": steps}

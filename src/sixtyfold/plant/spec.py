@@ -25,13 +25,13 @@ class PlantSpec(StageSpec):
     hidden: int = Field(default=128, ge=16, multiple_of=8)
     """Width of the model."""
 
-    passes: int = Field(default=14, ge=1)
+    passes: int = Field(default=3, ge=1)
     """Passes over the sentences."""
 
-    learning_rate: float = Field(default=3e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     """Peak learning rate, AdamW, cosine decay to 0."""
 
-    batch: int = Field(default=64, ge=1)
+    batch: int = Field(default=16, ge=1)
     """Sentences per optimiser step."""
 
     seed: int = 0

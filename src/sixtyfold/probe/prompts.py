@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from sixtyfold.core.errors import BadInput
-from sixtyfold.core.matching import matcher
+from sixtyfold.core.matching import Matcher, matcher
 from sixtyfold.core.prompts import continuation_ids
 from sixtyfold.core.templates import fill
 from sixtyfold.engines.greedy import chunks_by_length
@@ -58,7 +58,7 @@ def cloze_prompts(
     prompts = []
     for fact in facts.iter_rows(named=True):
         hits = matcher(spec.match, fact["objects"], fact["subject"])
-        trie = answer_trie(fact["objects"], tokenizer, words, boundaries=hits.on_boundaries)
+        trie = answer_trie(fact["objects"], tokenizer, words, hits)
         for template_id, text in templates[fact["relation"]]:
             filled = fill(text, fact["subject"], fact["question"])
             ids = list(tokenizer(filled)["input_ids"])
@@ -66,10 +66,31 @@ def cloze_prompts(
     return prompts
 
 
-def answer_trie(objects: list[str], tokenizer: Any, words: Vocabulary, *, boundaries: bool) -> Trie:
-    """Build the trie of a fact's accepted answers as they follow a cloze prompt."""
+def answer_trie(objects: list[str], tokenizer: Any, words: Vocabulary, hits: Matcher) -> Trie:
+    """Build the trie of a fact's accepted answers as they follow a cloze prompt.
+
+    A spelling that does not read as the answer behind another word is left out: what is not looked
+    for is still found when it is drawn.
+    """
+    anchor = list(tokenizer("x", add_special_tokens=False)["input_ids"])
+
+
+    def spelled(ids: list[int]) -> str:
+        return str(tokenizer.decode([*anchor, *ids], clean_up_tokenization_spaces=False))
+
     spellings = [continuation_ids(tokenizer, f" {each}") for each in objects[:_MOST_SPELLINGS]]
-    return build_trie(spellings, words.ends_word if boundaries else None)
+    sound = [
+        spelling
+        for spelling in spellings
+        if _reads_as_hit(spelled(spelling), spelled([]), hits)
+    ]
+    return build_trie(sound, words.ends_word if hits.on_boundaries else None)
+
+
+def _reads_as_hit(text: str, before: str, hits: Matcher) -> bool:
+    own = text.removeprefix(before)
+    ends_in_answer = hits.pending(text) if hits.on_boundaries else hits.hit(own)
+    return own != text and ends_in_answer
 
 
 def chunk_prompts(prompts: list[ClozePrompt], rows: int) -> list[list[ClozePrompt]]:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
+from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import seeded_order
 from sixtyfold.core.levels import DRAWS_PER_TEMPLATE
 from sixtyfold.core.models import load_tokenizer, model_directory, model_fingerprint
@@ -53,7 +54,14 @@ def run(spec: ProbeSpec) -> Finished:
 
 
 def limited(facts: pl.DataFrame, spec: ProbeSpec) -> pl.DataFrame:
-    """Return the first `limit` facts of the seeded shuffle, in key order."""
+    """Return the first `limit` facts of the seeded shuffle of the splits, in key order.
+
+    Raises:
+        BadInput: there are none.
+    """
+    facts = facts.filter(pl.col("split").is_in(spec.splits.split(",")))
+    if facts.is_empty():
+        raise BadInput(f"--splits {spec.splits} holds no fact of {spec.facts}")
     if spec.limit is None or spec.limit >= facts.height:
         return facts
     order = seeded_order(facts["fact_id"].to_list(), spec.seed)[: spec.limit]

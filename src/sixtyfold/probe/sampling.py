@@ -149,6 +149,9 @@ class _Sampler:
     ) -> list[float | None]:
         found: list[float | None] = []
         for row, promises in enumerate(first):
+            if not _removable(self.prompts[row].matcher):
+                found.append(None)
+                continue
             total = sum(float(p[row, t]) * _reach(promise, t) for t, promise in promises.items())
             found.append(min(1.0, total))
         return found
@@ -262,8 +265,10 @@ class _Sampler:
         """Draw one token per row by inverting its cumulative distribution."""
         cumulative = p.cumsum(1)
         u = torch.tensor([row.uniforms[step, 0] for row in rows], device=p.device)
-        target = (u.float() * cumulative[:, -1])[:, None]
-        tokens = torch.searchsorted(cumulative, target, right=True)[:, 0]
+        total = cumulative[:, -1]
+        # Rounding must not carry the target past the last token that may still be drawn.
+        target = torch.minimum(u.float() * total, torch.nextafter(total, torch.zeros_like(total)))
+        tokens = torch.searchsorted(cumulative, target[:, None], right=True)[:, 0]
         return tokens.clamp(max=p.shape[1] - 1)
 
     def _advance(self, row: _Row, token: int, promise: Promise | None) -> None:

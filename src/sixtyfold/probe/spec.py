@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from sixtyfold.core.facts import SPLITS
 from sixtyfold.core.matching import MatchMode
 from sixtyfold.core.models import ModelOptions
 from sixtyfold.core.spec import StageSpec
@@ -19,6 +20,9 @@ class ProbeSpec(ModelOptions, StageSpec):
 
     facts: str = "atlas"
     """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
+
+    splits: str = "train,dev,test"
+    """Which splits to probe, separated by commas."""
 
     limit: int | None = Field(default=None, ge=1)
     """First N facts of a seeded shuffle; all without it."""
@@ -46,6 +50,14 @@ class ProbeSpec(ModelOptions, StageSpec):
 
     seed: int = 0
     """Seed of the shuffle and of every draw."""
+
+    @field_validator("splits")
+    @classmethod
+    def _known_splits(cls, value: str) -> str:
+        parts = [part.strip() for part in value.split(",")]
+        if not parts or not set(parts) <= set(SPLITS):
+            raise ValueError(f"allowed: {', '.join(SPLITS)}, separated by commas")
+        return ",".join(sorted(set(parts)))
 
     @property
     def draws_per_template(self) -> int:

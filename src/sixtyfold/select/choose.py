@@ -1,8 +1,7 @@
 """Choose facts: balanced over relations, seeded, nested.
 
-For one seed the choice of a smaller size is part of the choice of a larger one as long as no
-relation runs out: facts are taken in rounds, one from each relation in turn, each relation in its
-own seeded order.
+For one seed the choice of a smaller size is the beginning of the choice of a larger one: facts are
+taken in rounds, one from each relation in turn, each relation in its own seeded order.
 """
 
 from __future__ import annotations
@@ -17,7 +16,11 @@ from sixtyfold.core.facts import seeded_order
 
 
 def choose(
-    pool: pl.DataFrame, size: int, seed: int, short: Literal["error", "fill"]
+    pool: pl.DataFrame,
+    size: int,
+    seed: int,
+    short: Literal["error", "fill"],
+    relations: Sequence[str],
 ) -> pl.DataFrame:
     """Return `size` facts of the pool in the order they were taken.
 
@@ -25,7 +28,9 @@ def choose(
         pool: candidate facts.
         size: how many.
         seed: decides which; row order does not.
-        short: what to do when a relation supplies fewer than its share.
+        short: what to do when a relation supplies fewer than its share, so that the counts of two
+            relations would differ by more than one.
+        relations: the relations to balance over; one of them may have no fact in the pool.
 
     Raises:
         BadInput: the pool is too small, or a relation is short and `short` is error.
@@ -35,20 +40,21 @@ def choose(
             f"--size {size} is larger than the pool of {pool.height} facts of the allowed levels; "
             "lower it, allow more levels or probe more training facts"
         )
-    relations = pool["relation"].unique().sort().to_list()
     orders = {
         name: _in_seeded_order(pool.filter(pl.col("relation") == name), seed) for name in relations
     }
-    share = -(-size // len(relations))
-    scarce = {name: rows.height for name, rows in orders.items() if rows.height < share - 1}
+    turn = seeded_order(relations, seed)
+    chosen = _in_rounds([orders[relations[index]] for index in turn], size)
+    taken = {name: int((chosen["relation"] == name).sum()) for name in relations}
+    scarce = [name for name in relations if taken[name] < max(taken.values()) - 1]
     if scarce and short == "error":
-        what = ", ".join(f"{name} has {count}" for name, count in sorted(scarce.items()))
+        what = ", ".join(f"{name} has {taken[name]}" for name in scarce)
         raise BadInput(
-            f"--size {size} over {len(relations)} relations needs about {share} facts of each; "
+            f"--size {size} over {len(relations)} relations needs about "
+            f"{-(-size // len(relations))} facts of each; "
             f"{what}; use --short fill, other --levels or a smaller --size"
         )
-    turn = seeded_order(relations, seed)
-    return _in_rounds([orders[relations[index]] for index in turn], size)
+    return chosen
 
 
 def _in_seeded_order(rows: pl.DataFrame, seed: int) -> pl.DataFrame:

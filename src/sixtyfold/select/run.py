@@ -26,13 +26,13 @@ def run(spec: SelectSpec) -> Finished:
         BadInput: too few facts of these levels, or a chosen fact stands in dev or test.
     """
     pool, facts, inputs = _pool(spec)
+    chosen = _chosen(pool, spec)
+    asked = {"size": spec.size, "levels": list(spec.allowed_levels), "seed": spec.seed}
+    told = receipt(chosen, pool, facts, asked)
     with open_stage("select", spec, inputs) as stage:
         if stage.complete:
             return finished(spec.out, "select")
-        allowed = pool.filter(pl.col("level").is_in(spec.allowed_levels))
-        chosen = choose(allowed, spec.size, spec.seed, spec.short)
-        asked = {"size": spec.size, "levels": list(spec.allowed_levels), "seed": spec.seed}
-        stage.write_json("receipt", receipt(chosen, pool, facts, asked))
+        stage.write_json("receipt", told)
         table = stage.write_table("selection", training_rows(chosen, spec))
         lines = "".join(
             json.dumps(row, ensure_ascii=False) + "\n"
@@ -59,6 +59,12 @@ def _pool(spec: SelectSpec) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, str]]
     return pool, source.facts, inputs
 
 
+def _chosen(pool: pl.DataFrame, spec: SelectSpec) -> pl.DataFrame:
+    allowed = pool.filter(pl.col("level").is_in(spec.allowed_levels))
+    relations = pool["relation"].unique().sort().to_list()
+    return choose(allowed, spec.size, spec.seed, spec.short, relations)
+
+
 def training_rows(chosen: pl.DataFrame, spec: SelectSpec) -> pl.DataFrame:
     """Return the chosen facts in prompt/completion form, in training order.
 
@@ -83,6 +89,6 @@ def training_rows(chosen: pl.DataFrame, spec: SelectSpec) -> pl.DataFrame:
 def plan(spec: SelectSpec) -> dict[str, Any]:
     """Return what a run would choose from, without writing; raises what `run` raises."""
     pool, _, _ = _pool(spec)
-    allowed = pool.filter(pl.col("level").is_in(spec.allowed_levels))
-    chosen = choose(allowed, spec.size, spec.seed, spec.short)
-    return {"pool": pool.height, "of_allowed_levels": allowed.height, "examples": chosen.height}
+    allowed = pool.filter(pl.col("level").is_in(spec.allowed_levels)).height
+    chosen = _chosen(pool, spec)
+    return {"pool": pool.height, "of_allowed_levels": allowed, "examples": chosen.height}

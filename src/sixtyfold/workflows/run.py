@@ -34,7 +34,7 @@ from sixtyfold.tune.spec import TuneSpec
 from sixtyfold.workflows.run_spec import RunSpec
 from sixtyfold.workflows.search import chosen_restore, search
 from sixtyfold.workflows.search_spec import SearchSpec
-from sixtyfold.workflows.summary import best_prompt, summarise
+from sixtyfold.workflows.summary import PROMPTS, best_prompt, summarise
 
 SHOTS = 4
 
@@ -108,6 +108,7 @@ class _Steps:
                     out=self.at("probe"),
                     model=spec.model,
                     facts=self.facts,
+                    splits="train,test",
                     templates=spec.templates,
                     match=spec.match,
                     seed=spec.seed,
@@ -203,8 +204,7 @@ class _Steps:
 
     def compare(self) -> None:
         """Compare the best-prompted base with the tuned, and the tuned with the restored."""
-        best = (best_prompt(self.spec.out) or "base").replace("base_few_shot", "base-fewshot")
-        best = best.replace("base_chat", "base-chat")
+        best = PROMPTS[best_prompt(self.spec.out) or "base"]
         pairs = {"base-tuned": (best, "tuned"), "tuned-restored": ("tuned", "restored")}
         for name, (before, after) in pairs.items():
             with self.timed(f"compare {name}"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from sixtyfold.core.accuracy import accuracy
+from sixtyfold.core.accuracy import ANSWERS_SCHEMA, accuracy
 from sixtyfold.core.checkpoint_pair import open_pair
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import seeded_order
@@ -20,7 +20,7 @@ from sixtyfold.core.models import model_directory, model_fingerprint, release_mo
 from sixtyfold.core.progress import progress
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.core.tensor_names import canonical
-from sixtyfold.evaluate.answer import ANSWERS_SCHEMA, answer_facts, with_levels
+from sixtyfold.evaluate.answer import answer_facts, with_levels
 from sixtyfold.restore.candidates import Candidate, Candidates
 from sixtyfold.restore.spec import RestoreSpec
 from sixtyfold.sources.open import open_facts

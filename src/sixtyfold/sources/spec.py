@@ -1,0 +1,33 @@
+"""Options of `sixtyfold facts`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sixtyfold.core.spec import Spec, StageSpec
+
+
+class FactsBuildSpec(StageSpec):
+    """Write a fact set, or a sample of it, as tables."""
+
+    facts: str = "atlas"
+    """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
+
+    train: int | None = Field(default=None, ge=1)
+    """Training facts to take, in domain, balanced over relations; all without it."""
+
+    dev: int | None = Field(default=None, ge=1)
+    """Dev facts to take, in domain, balanced over relations; all without it."""
+
+    test: int | None = Field(default=None, ge=1)
+    """Test facts to take, balanced over all relations; all without it."""
+
+    seed: int = 0
+    """Seed of the sample."""
+
+
+class FactsInspectSpec(Spec):
+    """Show counts, answers and traps per relation."""
+
+    facts: str = "atlas"
+    """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
