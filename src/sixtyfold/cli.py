@@ -10,12 +10,18 @@ import importlib
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from sixtyfold.core.errors import BadInput, SixtyfoldError, suggestion
 from sixtyfold.core.spec import Spec
+
+
+_REFUSED = re.compile(
+    r"validation errors? for \w+ (\w+) (?:Value error, )?(.*?) \[type=\w+, input_value=(.*?), input_type"
+)
 
 
 class Command(NamedTuple):
@@ -236,9 +242,16 @@ def _is_flag_off(option: str, known: list[str]) -> bool:
 
 
 def _one_line(text: str) -> str:
-    """Return what tyro prints in a box as one line."""
+    """Return what tyro prints in a box as one line, without its headings and type names."""
     words = "".join(each if each.isprintable() and each not in "│─╭╮╰╯" else " " for each in text)
-    return " ".join(words.split()).removeprefix("Parsing error ").split(" For full")[0]
+    line = " ".join(words.split())
+    refused = _REFUSED.search(line)
+    if refused:
+        name, reason, given = refused.groups()
+        return f"option --{name.replace('_', '-')} was given {given}: {reason}"
+    for heading in ("Value error ", "Parsing error ", "Invalid choice ", "Missing argument "):
+        line = line.removeprefix(heading)
+    return line.split(". Got errors")[0].split(" For full")[0]
 
 
 def spec_class(command: Command) -> type[Spec]:

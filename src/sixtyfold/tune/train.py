@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -78,26 +79,28 @@ def trainer_arguments(spec: TuneSpec, scratch: str, model: Any) -> Any:
     from trl import SFTConfig
 
     on_cpu = model.device.type == "cpu"
-    return SFTConfig(
-        output_dir=scratch,
-        per_device_train_batch_size=spec.batch,
-        num_train_epochs=spec.epochs,
-        learning_rate=spec.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=spec.warmup_steps,
-        max_length=None,
-        packing=False,
-        bf16=(not on_cpu) or cpu_has_bfloat16(),
-        use_cpu=on_cpu,
-        gradient_checkpointing=False,
-        logging_steps=1,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        seed=spec.seed,
-        data_seed=spec.seed,
-        dataloader_pin_memory=False,
-    )
+    # The name of one option below differs between supported versions of transformers.
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        return SFTConfig(
+            output_dir=scratch,
+            per_device_train_batch_size=spec.batch,
+            num_train_epochs=spec.epochs,
+            learning_rate=spec.learning_rate,
+            lr_scheduler_type="cosine",
+            warmup_steps=spec.warmup_steps,
+            max_length=None,
+            packing=False,
+            bf16=(not on_cpu) or cpu_has_bfloat16(),
+            use_cpu=on_cpu,
+            gradient_checkpointing=False,
+            logging_steps=1,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            seed=spec.seed,
+            data_seed=spec.seed,
+            dataloader_pin_memory=False,
+        )
 
 
 def check_dataset(dataset: Any, examples: Sequence[Example]) -> None:
