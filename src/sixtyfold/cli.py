@@ -20,8 +20,10 @@ from sixtyfold.core.spec import Spec
 
 
 _REFUSED = re.compile(
-    r"validation errors? for \w+ (\w+) (?:Value error, )?(.*?) \[type=\w+, input_value=(.*?), input_type"
+    r"validation errors? for \w+ (?!Value error)(\w+) (?:Value error, )?(.*?) "
+    r"\[type=\w+, input_value=(.*?), input_type"
 )
+_REFUSED_TOGETHER = re.compile(r"validation errors? for \w+ Value error, (.*?) \[type=")
 
 
 class Command(NamedTuple):
@@ -249,6 +251,9 @@ def _one_line(text: str) -> str:
     if refused:
         name, reason, given = refused.groups()
         return f"option --{name.replace('_', '-')} was given {given}: {reason}"
+    together = _REFUSED_TOGETHER.search(line)
+    if together:
+        return together.group(1)
     for heading in ("Value error ", "Parsing error ", "Invalid choice ", "Missing argument "):
         line = line.removeprefix(heading)
     return line.split(". Got errors")[0].split(" For full")[0]

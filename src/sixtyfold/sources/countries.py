@@ -117,7 +117,8 @@ def _countryinfo() -> dict[str, dict[str, Any]]:
     """Return countryinfo's records by ISO code; of two records of a country the first file's."""
     records: dict[str, dict[str, Any]] = {}
     folder = files("countryinfo") / "data"
-    for file in sorted(folder.iterdir(), key=lambda each: each.name):
+    found = [file for file in folder.iterdir() if file.name.endswith(".json")]
+    for file in sorted(found, key=lambda each: each.name):
         record = json.loads(file.read_text(encoding="utf-8"))
         records.setdefault(record["ISO"]["alpha2"], record)
     return records
