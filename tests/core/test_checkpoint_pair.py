@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from made_up_checkpoints import (
     in_dtype,
     moved,
@@ -12,7 +13,6 @@ from made_up_checkpoints import (
     write_file,
     write_pair,
 )
-
 from sixtyfold.core import checkpoint_pair
 from sixtyfold.core.checkpoint_pair import open_pair
 from sixtyfold.core.errors import BadInput, Corrupted

@@ -77,7 +77,7 @@ def tokenizer(request: pytest.FixtureRequest) -> Any:
 def test_an_answer_reads_as_one_behind_its_prompt(tokenizer: Any, answer: str) -> None:
     prompt = list(tokenizer("Where was Ada born?")["input_ids"])
     ids = continuation_ids(tokenizer, answer)
-    assert tokenizer.decode(prompt + ids) == "Where was Ada born?" + answer
+    assert tokenizer.decode(prompt + ids).lstrip() == "Where was Ada born?" + answer
     assert not set(ids) & set(tokenizer.all_special_ids)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sixtyfold.probe.aggregate import level_from, recall_of, wilson_bounds
-from sixtyfold.probe.sampling import Estimate
+from sixtyfold.probe.sampling import ROULETTE, Estimate
 
 
 def estimates(rows: list[tuple[float | None, list[float]]]) -> list[Estimate]:
@@ -25,11 +25,11 @@ def test_plain_draws_get_wilsons_interval() -> None:
 
 
 def test_what_is_computed_is_not_uncertain() -> None:
-    found = recall_of(estimates([(0.8, [0.8]), (1.0, [1.0])]))
-    assert found.value == pytest.approx(0.9)
-    assert found.low == pytest.approx(0.9)
+    found = recall_of(estimates([(0.8, [0.8]), (0.9, [0.9])]))
+    assert found.value == pytest.approx(0.85)
+    assert found.low == pytest.approx(0.85)
     assert found.high < 1.0
-    assert recall_of(estimates([(1.0, [1.0])])) == (1.0, 1.0, 1.0)
+    assert recall_of(estimates([(1.0, [1.0])] * 7)).low > 0.95
 
 
 @given(
@@ -65,6 +65,17 @@ def test_interval_covers_the_truth(spread: tuple[float, float], draws: int) -> N
         found = recall_of(estimates(rows))
         truth = float(np.mean(certain + (1 - certain) * rest))
         covered.append(found.low - 1e-9 <= truth <= found.high + 1e-9)
+    assert np.mean(covered) >= 0.94
+
+
+@pytest.mark.parametrize("first", [0.92, 0.99, 0.999])
+def test_interval_covers_the_truth_where_roulette_ends_draws(first: float) -> None:
+    random = np.random.default_rng(2)
+    covered = []
+    for _ in range(400):
+        goes_on = random.random(7) < (1 - first) / ROULETTE
+        found = recall_of(estimates([(first, [1.0 - ROULETTE * each]) for each in goes_on]))
+        covered.append(found.low - 1e-9 <= first <= found.high + 1e-9)
     assert np.mean(covered) >= 0.94
 
 

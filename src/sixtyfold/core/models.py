@@ -142,16 +142,33 @@ def load_model(reference: str, options: ModelOptions) -> LoadedModel:
 
 @functools.lru_cache(maxsize=1)
 def _load(directory: Path, fingerprint: str, device: str, options: ModelOptions) -> LoadedModel:
-    from transformers import AutoModelForCausalLM
-
     arguments: dict[str, Any] = {"dtype": resolve_dtype(options.dtype, device)}
     if options.load_in_4bit:
         arguments["quantization_config"] = _four_bit(device)
+    model = read_model(directory, trust_remote_code=options.trust_remote_code, **arguments)
+    if not options.load_in_4bit:
+        model = model.to(device)
+    return LoadedModel(model.eval(), load_tokenizer(directory), fingerprint, directory)
+
+
+def read_model(directory: Path, *, trust_remote_code: bool = False, **arguments: Any) -> Any:
+    """Read a causal language model from a local directory.
+
+    Args:
+        directory: a checkpoint directory.
+        trust_remote_code: run Python code that lies in it.
+        arguments: passed on to `from_pretrained`.
+
+    Raises:
+        Corrupted: a file is damaged, or tensors are missing or of the wrong shape.
+    """
+    from transformers import AutoModelForCausalLM
+
     with quiet_transformers():
         try:
             model, report = AutoModelForCausalLM.from_pretrained(
                 directory,
-                trust_remote_code=options.trust_remote_code,
+                trust_remote_code=trust_remote_code,
                 output_loading_info=True,
                 local_files_only=True,
                 **arguments,
@@ -165,9 +182,7 @@ def _load(directory: Path, fingerprint: str, device: str, options: ModelOptions)
             f"the weights in {directory} do not fit its config.json: "
             f"{len(wrong)} tensors missing or mis-shaped, first {wrong[0]}"
         )
-    if not options.load_in_4bit:
-        model = model.to(device)
-    return LoadedModel(model.eval(), load_tokenizer(directory), fingerprint, directory)
+    return model
 
 
 def load_tokenizer(directory: Path) -> Any:

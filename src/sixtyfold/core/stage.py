@@ -109,7 +109,7 @@ def finished(path: Path, stage: str | None = None) -> Finished:
     try:
         manifest = json.loads(manifest_path.read_text())
         found = manifest["stage"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise Corrupted(
             f"{manifest_path} is not a manifest ({error!r}); run the stage again"
         ) from None
@@ -204,8 +204,9 @@ class StageDirectory:
         return self.parts / f"{name}-{index:05d}.parquet"
 
     def _earlier_seconds(self) -> dict[str, float]:
-        path = self.path / "timings.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
+        with contextlib.suppress(OSError, ValueError):
+            return dict(json.loads((self.path / "timings.json").read_text()))
+        return {}
 
 
 @contextlib.contextmanager
@@ -251,8 +252,8 @@ def _check_identity(path: Path, identity: dict[str, Any]) -> None:
             )
         return
     try:
-        earlier = json.loads(plan_path.read_text())
-    except json.JSONDecodeError:
+        earlier = dict(json.loads(plan_path.read_text()))
+    except (ValueError, TypeError):
         raise Corrupted(f"{plan_path} is not readable; remove {path} and run again") from None
     earlier, identity = _without_places(earlier), _without_places(identity)
     if earlier == identity or not _has_results(path):

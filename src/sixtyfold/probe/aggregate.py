@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from sixtyfold.core.levels import level_probabilities
-from sixtyfold.probe.sampling import Estimate
+from sixtyfold.probe.sampling import ROULETTE, Estimate
 
 
 class Recall(NamedTuple):
@@ -23,22 +23,18 @@ class Recall(NamedTuple):
 def recall_of(estimates: Sequence[Estimate], confidence: float = 0.95) -> Recall:
     """Return the mean hit probability over a fact's templates with an interval.
 
-    Each prompt's hit probability is f + (1 − f)·g: f, the probability that the answer comes at
-    once, is computed rather than sampled; only the remainder g is estimated, by values in [0, 1]
-    whose variance is at most g(1 − g). The interval is Wilson's for the weighted mean of the
-    remainders with its effective number of draws (Σw)²/Σw², so it is never narrower than plain
-    draws of the remainder would justify.
+    A draw's estimate is f + (1 − f)·g: f, the least it can be, is known beforehand (the computed
+    probability that the answer comes at once, or where roulette may end the draw, if that is
+    less); only the remainder g is estimated, by values in [0, 1] whose variance is at most
+    g(1 − g). The interval is Wilson's for the weighted mean of the remainders with its effective
+    number of draws (Σw)²/Σw².
     """
     k = len(estimates)
-    certain = np.array([each.first_prob or 0.0 for each in estimates])
+    certain = np.array([min(each.first_prob or 0.0, 1.0 - ROULETTE) for each in estimates])
     means = np.array([np.mean(each.values) for each in estimates])
-    weights = np.repeat(1.0 - certain, [len(each.values) for each in estimates])
-    weights = weights / np.repeat(
-        [len(each.values) for each in estimates], [len(each.values) for each in estimates]
-    )
+    draws = np.array([len(each.values) for each in estimates])
+    weights = np.repeat((1.0 - certain) / draws, draws)
     value = float(means.mean())
-    if weights.sum() < 1e-9:
-        return Recall(value, value, value)
     remainder = float(np.clip((means - certain).sum() / weights.sum(), 0.0, 1.0))
     effective = float(weights.sum() ** 2 / (weights**2).sum())
     low, high = wilson_bounds(remainder, effective, confidence)

@@ -33,7 +33,7 @@ from sixtyfold.probe.trie import Trie
 
 _FIRST_LOOK = 1e-4  # at the first token nearly everything is looked at: it is the pilot
 _LATER_LOOK = 0.02
-_ROULETTE = 0.1
+ROULETTE = 0.1  # survival below this is played for; it bounds a draw's estimate from below
 _SHRINK = 0.8  # taking rows out of a batch copies its cache, so some are taken at once
 
 
@@ -287,9 +287,9 @@ class _Sampler:
         last = token in self.engine.stop_ids or step == self.how.max_new_tokens - 1
         if matcher.confirmed(row.text) or (last and matcher.hit(row.text)):
             row.survival = 0.0
-        elif not last and row.survival < _ROULETTE:
-            if row.uniforms[step, 1] * _ROULETTE < row.survival:
-                row.survival = _ROULETTE
+        elif not last and row.survival < ROULETTE:
+            if row.uniforms[step, 1] * ROULETTE < row.survival:
+                row.survival = ROULETTE
             else:
                 row.survival = 0.0
         if last or row.survival == 0.0:

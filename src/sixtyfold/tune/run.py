@@ -13,6 +13,7 @@ from sixtyfold.core.models import (
     model_directory,
     model_fingerprint,
     model_licence,
+    read_model,
     resolve_device,
 )
 from sixtyfold.core.quiet import quiet_transformers
@@ -30,6 +31,7 @@ def run(spec: TuneSpec) -> Finished:
 
     Raises:
         BadInput: a row is empty or too long, or was selected in another prompt form.
+        Corrupted: the model's files are damaged.
         SixtyfoldError: the training was not what was asked for; nothing is saved then.
     """
     selection = finished(spec.selection, "select")
@@ -54,18 +56,14 @@ def run(spec: TuneSpec) -> Finished:
 def _train_and_save(
     stage: StageDirectory, directory: Path, tokenizer: Any, examples: list[Example], spec: TuneSpec
 ) -> dict[str, Any]:
-    from transformers import AutoModelForCausalLM, set_seed
+    from transformers import set_seed
 
     from sixtyfold.tune.train import train
 
     set_seed(spec.seed)
+    model = read_model(directory, trust_remote_code=spec.trust_remote_code, dtype="float32")
     with quiet_transformers():
-        model = AutoModelForCausalLM.from_pretrained(
-            directory,
-            dtype="float32",
-            trust_remote_code=spec.trust_remote_code,
-            local_files_only=True,
-        ).to(resolve_device(spec.device))
+        model = model.to(resolve_device(spec.device))
         trained = train(model, tokenizer, examples, spec)
         save_checkpoint(trained.model, tokenizer, stage.path)
     report = {

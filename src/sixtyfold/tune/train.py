@@ -94,6 +94,7 @@ def trainer_arguments(spec: TuneSpec, scratch: str, model: Any) -> Any:
             use_cpu=on_cpu,
             gradient_checkpointing=False,
             logging_steps=1,
+            logging_nan_inf_filter=False,
             save_strategy="no",
             report_to=[],
             disable_tqdm=True,
@@ -126,7 +127,7 @@ def check_trained(found: Trained, examples: Sequence[Example], spec: TuneSpec) -
             f"trained (examples, target tokens, steps) {seen}, asked for {wanted}; "
             "nothing was saved"
         )
-    broken = [index + 1 for index, loss in enumerate(found.losses) if math.isnan(loss)]
+    broken = [index + 1 for index, loss in enumerate(found.losses) if not math.isfinite(loss)]
     if broken:
         raise SixtyfoldError(
             f"the loss of step {broken[0]} is not a number; lower --learning-rate; "
