@@ -87,12 +87,12 @@ def probed(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def selected(planted: Path, probed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 training facts of level 4, which the planted model knows well."""
+    """32 training facts of level 4, which the planted model knows well."""
     from sixtyfold.select.run import run
     from sixtyfold.select.spec import SelectSpec
 
     out = tmp_path_factory.mktemp("selected") / "selection"
-    return run(SelectSpec(facts=str(planted), probe=probed, out=out, levels="4", size=24)).path
+    return run(SelectSpec(facts=str(planted), probe=probed, out=out, levels="4", size=32)).path
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +104,6 @@ def tuned(planted: Path, selected: Path, tmp_path_factory: pytest.TempPathFactor
     out = tmp_path_factory.mktemp("tuned") / "tuned"
     return run(
         TuneSpec(
-            model=str(planted), selection=selected, out=out, learning_rate=1e-3, epochs=8, batch=8
+            model=str(planted), selection=selected, out=out, learning_rate=5e-4, epochs=20, batch=4
         )
     ).path

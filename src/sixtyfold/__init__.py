@@ -11,8 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sixtyfold.core.errors import BadInput, Corrupted, IncompleteInput, OtherResult, SixtyfoldError
+
 __version__ = "0.1.0"
 __all__ = [
+    "BadInput",
+    "Corrupted",
+    "IncompleteInput",
+    "OtherResult",
+    "SixtyfoldError",
     "__version__",
     "compare",
     "diff",

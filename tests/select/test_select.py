@@ -59,13 +59,13 @@ def test_rows_are_prompt_and_completion(selected: Path, planted: Path) -> None:
 def test_the_receipt_counts_by_hand(selected: Path) -> None:
     told = finished(selected, "select").json("receipt")
     rows = finished(selected).table("selection")
-    assert told["examples"] == rows.height == 24
-    assert told["per_relation"] == {"birthplace": 12, "employer": 12}
-    assert told["per_level"] == {"4": 24}
+    assert told["examples"] == rows.height == 32
+    assert told["per_relation"] == {"birthplace": 16, "employer": 16}
+    assert told["per_level"] == {"4": 32}
     assert told["leaks"]["facts_shared"] == told["leaks"]["questions_shared"] == 0
     assert told["leaks"]["held_out_facts_checked"] > 60
     answers = rows["completion"].str.strip_chars().value_counts(sort=True)
-    assert told["most_common_answer"]["share"] == pytest.approx(answers["count"].max() / 24, abs=1e-6)
+    assert told["most_common_answer"]["share"] == pytest.approx(answers["count"].max() / 32, abs=1e-6)
 
 
 def test_a_leak_is_named(planted: Path) -> None:

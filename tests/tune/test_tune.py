@@ -27,7 +27,7 @@ def tune(planted: Path, selected: Path, out: Path, **options: Any) -> Finished:
 
 @pytest.fixture(scope="module")
 def quick(planted: Path, selected: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """One pass over the 24 examples, in batches of 5."""
+    """One pass over the 32 examples, in batches of 5."""
     return tune(planted, selected, tmp_path_factory.mktemp("tune") / "quick", batch=5)
 
 
@@ -58,18 +58,18 @@ def test_counts_are_those_of_a_hand_count(quick: Finished, selected: Path, plant
     tokenizer = load_tokenizer(planted)
     rows = finished(selected).table("selection")
     targets = sum(len(tokenizer(each)["input_ids"]) + 1 for each in rows["completion"])
-    counted = {"examples": 24, "target_tokens": targets, "steps": 5}
+    counted = {"examples": 32, "target_tokens": targets, "steps": 7}
     assert quick.manifest["training"] == counted
     record = quick.json("training")
     assert {name: record[name] for name in counted} == counted
-    assert len(record["losses"]) == 5
+    assert len(record["losses"]) == 7
 
 
 def test_epochs_multiply_the_counts(tuned: Path, quick: Finished) -> None:
-    one, eight = quick.manifest["training"], finished(tuned).manifest["training"]
-    assert eight["examples"] == 8 * one["examples"]
-    assert eight["target_tokens"] == 8 * one["target_tokens"]
-    assert eight["steps"] == 8 * 3
+    one, twenty = quick.manifest["training"], finished(tuned).manifest["training"]
+    assert twenty["examples"] == 20 * one["examples"]
+    assert twenty["target_tokens"] == 20 * one["target_tokens"]
+    assert twenty["steps"] == 20 * 8
 
 
 def test_the_same_command_gives_the_same_bytes(
@@ -95,7 +95,7 @@ def test_the_result_is_an_ordinary_checkpoint(quick: Finished, planted: Path) ->
     assert any(not torch.equal(base[name], found[name]) for name in base)
     assert not (quick.path / ".saving").exists()
     card = (quick.path / "README.md").read_text()
-    assert "24 examples" in card
+    assert "32 examples" in card
     assert "license" not in card.split("---")[1]
 
 
@@ -157,13 +157,13 @@ def test_what_was_trained_is_compared_with_what_was_asked(
     examples = encode_examples(rows, planted_tokenizer, PromptOptions(), 512)
     spec = TuneSpec(selection=selected, out=tmp_path, batch=8)
     targets = sum(each.targets for each in examples)
-    check_trained(Trained(None, 24, targets, 3, [1.0]), examples, spec)
-    for seen in [(23, targets, 3), (24, targets - 1, 3), (24, targets, 2)]:
-        with pytest.raises(SixtyfoldError, match=r"asked for \(24, .*nothing was saved"):
+    check_trained(Trained(None, 32, targets, 4, [1.0]), examples, spec)
+    for seen in [(31, targets, 4), (32, targets - 1, 4), (32, targets, 3)]:
+        with pytest.raises(SixtyfoldError, match=r"asked for \(32, .*nothing was saved"):
             check_trained(Trained(None, *seen, [1.0]), examples, spec)
     kept = [{"input_ids": each.input_ids, "labels": each.labels} for each in examples]
     check_dataset(kept, examples)
-    with pytest.raises(SixtyfoldError, match="kept 23 of 24 examples"):
+    with pytest.raises(SixtyfoldError, match="kept 23 of 32 examples"):
         check_dataset(kept[1:], examples)
     kept[3] = {**kept[3], "labels": kept[3]["input_ids"]}
     with pytest.raises(SixtyfoldError, match=rf"changed example {examples[3].fact_id}"):
@@ -181,5 +181,5 @@ def test_damaged_weights_are_not_trained(planted: Path, selected: Path, tmp_path
 def test_plan_counts(planted: Path, selected: Path, tmp_path: Path) -> None:
     spec = TuneSpec(model=str(planted), selection=selected, out=tmp_path / "t", batch=5, epochs=2)
     counted = plan(spec)
-    assert (counted["examples"], counted["steps"]) == (24, 10)
+    assert (counted["examples"], counted["steps"]) == (32, 14)
     assert not spec.out.exists()

@@ -9,7 +9,7 @@ from sixtyfold.core.facts import seeded_order
 
 
 def sample_split(facts: pl.DataFrame, split: str, size: int, seed: int) -> pl.DataFrame:
-    """Return `size` facts of a split, taken from its relations in turn.
+    """Return at most `size` facts of a split, taken from its relations in turn.
 
     Training and dev facts are taken in domain only, test facts from every relation. A relation
     that runs out leaves its turns to the others. Each relation is taken in a seeded order that
@@ -17,14 +17,15 @@ def sample_split(facts: pl.DataFrame, split: str, size: int, seed: int) -> pl.Da
     relation runs out.
 
     Raises:
-        BadInput: the split holds fewer facts.
+        BadInput: the split holds no such fact.
     """
     rows = facts.filter(pl.col("split") == split)
     if split != "test":
         rows = rows.filter(pl.col("domain") == "in")
-    if rows.height < size:
+    if rows.is_empty():
         raise BadInput(
-            f"--{split} {size} was given and the facts hold {rows.height} such facts; lower it"
+            f"--{split} {size} was given and the facts hold no {split} fact in domain; "
+            "give facts with that split, or without any so that they are split for you"
         )
     rank = pl.Series("rank", seeded_order(rows["fact_id"].to_list(), seed)).arg_sort()
     turns = (

@@ -14,13 +14,13 @@ class FactsBuildSpec(StageSpec):
     """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
 
     train: int | None = Field(default=None, ge=1)
-    """Training facts to take, in domain, balanced over relations; all without it."""
+    """Training facts to take at most, in domain, balanced over relations; all without it."""
 
     dev: int | None = Field(default=None, ge=1)
-    """Dev facts to take, in domain, balanced over relations; all without it."""
+    """Dev facts to take at most, in domain, balanced over relations; all without it."""
 
     test: int | None = Field(default=None, ge=1)
-    """Test facts to take, balanced over all relations; all without it."""
+    """Test facts to take at most, balanced over all relations; all without it."""
 
     seed: int = 0
     """Seed of the sample."""
@@ -31,3 +31,7 @@ class FactsInspectSpec(Spec):
 
     facts: str = "atlas"
     """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
+
+
+class FactsListSpec(Spec):
+    """Show what can be given as --facts."""

@@ -13,8 +13,8 @@ from typing import Any
 
 from sixtyfold.compare.run import run as compare
 from sixtyfold.compare.spec import CompareSpec
-from sixtyfold.core.models import load_tokenizer, model_directory
-from sixtyfold.core.prompts import PromptOptions
+from sixtyfold.core.models import load_tokenizer, model_directory, resolve_device
+from sixtyfold.core.prompts import PromptOptions, question_ids
 from sixtyfold.core.stage import write_json
 from sixtyfold.diff.run import run as diff
 from sixtyfold.diff.spec import DiffSpec
@@ -49,11 +49,14 @@ def run(spec: RunSpec, announce: Callable[[str], None] = lambda _: None) -> dict
     Raises:
         What the stages raise.
     """
+    resolve_device(spec.device)
+    tokenizer = load_tokenizer(model_directory(spec.model, spec.revision))
+    question_ids(tokenizer, spec, "?")
     steps = _Steps(spec, announce)
     steps.learn_what_it_knows()
     steps.ask("base", spec.model)
     steps.ask("base-fewshot", spec.model, shots=SHOTS)
-    if load_tokenizer(model_directory(spec.model, spec.revision)).chat_template:
+    if tokenizer.chat_template:
         steps.ask("base-chat", spec.model, prompt_form="chat")
     steps.train()
     steps.ask("tuned", str(steps.at("tuned")))

@@ -29,13 +29,13 @@ class RunSpec(PromptOptions, ModelOptions, Spec):
     """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
 
     train: int = Field(default=180, ge=1)
-    """Facts of the training pool to probe, in domain."""
+    """Facts of the training pool to probe at most, in domain."""
 
     dev: int = Field(default=120, ge=1)
-    """Facts everything is chosen on, in domain."""
+    """Facts everything is chosen on, at most, in domain."""
 
     test: int = Field(default=240, ge=1)
-    """Facts everything is reported on, in and out of domain."""
+    """Facts everything is reported on, at most, in and out of domain."""
 
     templates: int | None = Field(default=7, ge=1)
     """Cloze templates per relation; all of them with None."""

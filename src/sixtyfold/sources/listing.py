@@ -1,0 +1,18 @@
+"""The ways to name facts."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from sixtyfold.sources.spec import FactsListSpec
+
+_SOURCES = (
+    ("atlas", "the embedded facts: countries, cities, airports, elements"),
+    ("table:FILE", "your own csv, tsv, jsonl or parquet with questions and answers"),
+    ("DIRECTORY", "what 'sixtyfold facts build' or 'sixtyfold plant' wrote"),
+)
+
+
+def list_sources(_: FactsListSpec) -> pl.DataFrame:
+    """Return the references `--facts` takes."""
+    return pl.DataFrame(_SOURCES, schema=["facts", "what it is"], orient="row")
