@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from made_up_checkpoints import (
     float_weights,
     moved,
@@ -9,7 +10,6 @@ from made_up_checkpoints import (
     write_checkpoint,
     write_pair,
 )
-
 from sixtyfold.core.checkpoint_pair import open_pair
 from sixtyfold.core.errors import BadInput
 from sixtyfold.restore.candidates import SAME_NORM, Candidates
@@ -17,7 +17,7 @@ from sixtyfold.restore.rules import RULES
 
 SHAPES = {
     "model.embed_tokens.weight": (50, 40),
-    "model.layers.0.mlp.up_proj.weight": (160, 40),
+    "model.layers.0.mlp.up_proj.weight": (2000, 40),
     "model.layers.1.self_attn.q_proj.weight": (40, 40),
     "model.norm.weight": (40,),
 }

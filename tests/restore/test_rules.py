@@ -6,8 +6,8 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from made_up_checkpoints import write_pair
 
+from made_up_checkpoints import write_pair
 from sixtyfold.core.checkpoint_pair import open_pair
 from sixtyfold.core.errors import BadInput
 from sixtyfold.restore.plans import RankedPlan

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_checkpoints import float_weights, in_dtype, write_checkpoint
 
+from made_up_checkpoints import float_weights, in_dtype, write_checkpoint
 from sixtyfold.core import checkpoint_pair
 from sixtyfold.core.checkpoint_pair import open_pair
 from sixtyfold.core.errors import Corrupted
