@@ -81,9 +81,13 @@ def test_a_wheel_of_the_right_checksum_passes(
 
 
 def test_a_cache_entry_appears_whole_or_not_at_all(cache: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), new_entry("entry") as temporary:
-        (temporary / "half").write_text("")
-        raise KeyboardInterrupt
+    def killed() -> None:
+        with new_entry("entry") as temporary:
+            (temporary / "half").write_text("")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
     assert list(cache.iterdir()) == []
     with new_entry("entry") as temporary:
         (temporary / "whole").write_text("1")

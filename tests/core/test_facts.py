@@ -68,7 +68,9 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
 
 
 @given(KEYS, st.integers(0, 3), st.randoms())
-def test_a_shuffle_depends_on_seed_and_keys_alone(keys: list[str], seed: int, random: object) -> None:
+def test_a_shuffle_depends_on_seed_and_keys_alone(
+    keys: list[str], seed: int, random: object
+) -> None:
     order = [keys[index] for index in seeded_order(keys, seed)]
     assert sorted(order) == sorted(keys)
     mixed = list(keys)

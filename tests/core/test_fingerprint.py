@@ -34,7 +34,7 @@ def test_a_large_file_is_read_once_and_noticed_when_overwritten(
     assert first == hashlib.sha256(b"old weights").hexdigest()
 
     reads = []
-    real = fingerprint._hash_file  # noqa: SLF001
+    real = fingerprint._hash_file
     monkeypatch.setattr(fingerprint, "_hash_file", lambda p: reads.append(p) or real(p))
     assert file_sha256(path) == first
     assert reads == []

@@ -70,9 +70,7 @@ def test_the_next_character_decides(text: str, pending: bool, confirmed: bool) -
         (" Madrid, Madrid Me", True),
     ],
 )
-def test_an_answer_that_may_become_the_subject_is_not_confirmed(
-    text: str, confirmed: bool
-) -> None:
+def test_an_answer_that_may_become_the_subject_is_not_confirmed(text: str, confirmed: bool) -> None:
     assert matcher("standard", ["Madrid"], "Madrid Metro").confirmed(text) == confirmed
 
 

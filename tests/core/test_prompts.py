@@ -29,7 +29,7 @@ def trained(tokenizer: Tokenizer, alphabet: list[str] = []) -> Any:  # noqa: B00
         vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator([*TEXTS, *map(chr, range(32, 127))], trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")  # noqa: S106 - a token of text
 
 
 def byte_level() -> Any:
@@ -88,7 +88,7 @@ def test_without_a_space_the_answer_goes_on_the_word() -> None:
 def test_an_answer_without_tokens_is_refused() -> None:
     tokenizer = Tokenizer(models.WordLevel({"x": 0, "</s>": 1}))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")  # noqa: S106 - a token of text
     with pytest.raises(BadInput, match="has no tokens for ' '"):
         continuation_ids(wrapped, " ")
 

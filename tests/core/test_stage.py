@@ -173,7 +173,7 @@ def test_numbers_that_json_does_not_know_are_not_written(tmp_path: Path) -> None
 def test_unfinished_and_foreign_directories_are_no_input(tmp_path: Path) -> None:
     with pytest.raises(IncompleteInput, match="there is no directory"):
         finished(tmp_path / "nowhere")
-    with pytest.raises(IncompleteInput, match="no manifest.json"):
+    with pytest.raises(IncompleteInput, match=r"no manifest\.json"):
         finished(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "killed", stop_before=1)
@@ -196,7 +196,7 @@ def test_a_corrupted_manifest_is_named(tmp_path: Path, text: str) -> None:
 def test_a_corrupted_plan_is_named(tmp_path: Path, text: str) -> None:
     run(tmp_path)
     (tmp_path / "plan.json").write_text(text)
-    with pytest.raises(Corrupted, match="plan.json is not readable"):
+    with pytest.raises(Corrupted, match=r"plan\.json is not readable"):
         run(tmp_path)
 
 

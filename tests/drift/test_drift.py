@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from tiny_models import tiny_model
 
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.stage import Finished, finished
 from sixtyfold.drift.run import best_templates, run
 from sixtyfold.drift.spec import DriftSpec
+from tiny_models import tiny_model
 
 MEASURES = ("kl_top10", "kl_tuned_base", "kl_base_tuned", "js")
 

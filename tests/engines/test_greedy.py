@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import ARCHITECTURES, tiny_model
 
 from sixtyfold.core.models import ModelOptions
 from sixtyfold.engines.greedy import chunks_by_length, cut_answer, greedy
 from sixtyfold.engines.torch_engine import TorchEngine
+from tiny_models import ARCHITECTURES, tiny_model
 
 PROMPTS = ["It is known that", "The", "Since last year the firm is paid by", "For dinner"]
 

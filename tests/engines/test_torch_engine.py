@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import ARCHITECTURES, tiny_model
 
 from sixtyfold.core.models import ModelOptions
 from sixtyfold.engines.torch_engine import TorchEngine
+from tiny_models import ARCHITECTURES, tiny_model
 
 PROMPTS = [
     "It is known that",
@@ -88,9 +88,7 @@ def test_numbers_of_a_row_do_not_depend_on_its_neighbours(engine: TorchEngine) -
     torch.testing.assert_close(together, turned, **CLOSE)
 
 
-def test_vocabulary_covers_padded_embeddings(
-    tmp_path: Path, planted_tokenizer: Any
-) -> None:
+def test_vocabulary_covers_padded_embeddings(tmp_path: Path, planted_tokenizer: Any) -> None:
     folder = tiny_model("llama", tmp_path, planted_tokenizer)
     engine = TorchEngine.load(str(folder), ModelOptions(dtype="float32"))
     engine.model.config.vocab_size += 5

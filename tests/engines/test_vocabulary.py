@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from toy_chain import TOKENS, ToyTokenizer
 
 from sixtyfold.engines.vocabulary import vocabulary
+from toy_chain import TOKENS, ToyTokenizer
 
 
 @pytest.fixture(scope="module")

@@ -41,8 +41,15 @@ def test_hand_made_answers_are_judged(
     planted: Path, text: str, judged: tuple[bool, bool, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = TorchEngine.load(str(planted), ModelOptions(dtype="float32"))
-    fact = finished(planted).table("facts").head(1).with_columns(
-        objects=pl.lit(["Port Halden", "Halden"]), subject=pl.lit("Ada"), level=pl.lit(2, pl.Int8)
+    fact = (
+        finished(planted)
+        .table("facts")
+        .head(1)
+        .with_columns(
+            objects=pl.lit(["Port Halden", "Halden"]),
+            subject=pl.lit("Ada"),
+            level=pl.lit(2, pl.Int8),
+        )
     )
     given = [Answered(engine.tokenizer(text)["input_ids"], stopped=True)]
     monkeypatch.setattr(answer_module, "greedy", lambda *_: given)
@@ -119,7 +126,9 @@ def test_shots_stand_in_front_of_the_question(planted: Path, tmp_path: Path) -> 
 
 
 def test_other_prompt_forms(planted: Path, tmp_path: Path) -> None:
-    rows = evaluate(planted, planted, tmp_path / "e", limit=2, prompt_form="papers").table("answers")
+    rows = evaluate(planted, planted, tmp_path / "e", limit=2, prompt_form="papers").table(
+        "answers"
+    )
     assert rows["prompt"].str.starts_with("<|question|> ").all()
     with pytest.raises(BadInput, match="--prompt-form chat was given and the tokenizer has no"):
         evaluate(planted, planted, tmp_path / "c", limit=2, prompt_form="chat")
@@ -130,8 +139,11 @@ def test_answering_without_a_stage_gives_the_same(
 ) -> None:
     stored = evaluate(tuned, planted, tmp_path / "e", split="dev").table("answers")
     engine = TorchEngine.load(str(tuned), ModelOptions(dtype="float32"))
-    facts = finished(planted).table("facts").filter(split="dev").with_columns(
-        level=pl.lit(None, pl.Int8)
+    facts = (
+        finished(planted)
+        .table("facts")
+        .filter(split="dev")
+        .with_columns(level=pl.lit(None, pl.Int8))
     )
     assert_frame_equal(answer_facts(engine, facts, PromptOptions(), max_new_tokens=8), stored)
 

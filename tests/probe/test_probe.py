@@ -18,7 +18,12 @@ TABLES = ("probe", "probe_prompts")
 
 
 def probe(planted: Path, out: Path, **options: Any) -> Finished:
-    settings: dict[str, Any] = {"limit": 24, "templates": 3, "dtype": "float32", "max_new_tokens": 8}
+    settings: dict[str, Any] = {
+        "limit": 24,
+        "templates": 3,
+        "dtype": "float32",
+        "max_new_tokens": 8,
+    }
     return run(
         ProbeSpec(model=str(planted), facts=str(planted), out=out, **{**settings, **options})
     )

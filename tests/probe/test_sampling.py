@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import qmc
-from toy_chain import exact_hit_probability, toy_engine
 
 from sixtyfold.core.matching import MatchMode, matcher
 from sixtyfold.engines.torch_engine import TorchEngine
 from sixtyfold.probe import sampling
 from sixtyfold.probe.prompts import answer_trie
 from sixtyfold.probe.sampling import ClozePrompt, Estimate, Sampling, draw_uniforms, sample_prompts
+from toy_chain import exact_hit_probability, toy_engine
 
 TEMPERATURE = 0.7
 PROMPT = [1, 8]

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_chain import TOKENS, ToyTokenizer
 
 from sixtyfold.core.matching import matcher
 from sixtyfold.engines.vocabulary import vocabulary
 from sixtyfold.probe.prompts import answer_trie
 from sixtyfold.probe.trie import build_trie
+from toy_chain import TOKENS, ToyTokenizer
 
 ENDS = np.array([True, False, False, True, False])
 SPELLINGS = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple), max_size=8)
@@ -67,9 +67,7 @@ def test_order_of_spellings_changes_nothing(spellings: list[tuple[int, ...]]) ->
         (["New", "Newer"], {" New", " Newer"}),
     ],
 )
-def test_accepted_answers_become_disjoint_spellings(
-    objects: list[str], terminal: set[str]
-) -> None:
+def test_accepted_answers_become_disjoint_spellings(objects: list[str], terminal: set[str]) -> None:
     tokenizer = ToyTokenizer()
     words = vocabulary(tokenizer, len(TOKENS), frozenset({0}))
     trie = answer_trie(objects, tokenizer, words, matcher("standard", objects, ""))

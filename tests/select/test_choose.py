@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import polars as pl
 import pytest
 from hypothesis import given
@@ -31,7 +33,7 @@ def test_a_smaller_choice_begins_a_larger_one(counts: dict[str, int], seed: int)
     choices = [
         ids(choose(facts, size, seed, "fill", sorted(counts))) for size in range(1, largest + 1)
     ]
-    for smaller, larger in zip(choices, choices[1:], strict=False):
+    for smaller, larger in itertools.pairwise(choices):
         assert larger[: len(smaller)] == smaller
         assert len(larger) == len(smaller) + 1
     assert not choices or sorted(choices[-1]) == sorted(ids(facts))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def test_sizes_are_nested(planted: Path, probed: Path, tmp_path: Path) -> None:
         select(planted, probed, tmp_path / str(size), size=size).table("selection")
         for size in (12, 24, 36)
     ]
-    for smaller, larger in zip(chosen, chosen[1:], strict=False):
+    for smaller, larger in itertools.pairwise(chosen):
         assert larger.head(smaller.height).equals(smaller)
 
 
@@ -44,16 +45,18 @@ def test_only_training_facts_of_the_wanted_levels(
 
 
 def test_rows_are_prompt_and_completion(selected: Path, planted: Path) -> None:
-    rows = finished(selected, "select").table("selection").join(
-        finished(planted).table("facts").select("fact_id", "objects"), on="fact_id"
+    rows = (
+        finished(selected, "select")
+        .table("selection")
+        .join(finished(planted).table("facts").select("fact_id", "objects"), on="fact_id")
     )
     for row in rows.iter_rows(named=True):
         assert row["prompt"] == f"Question: {row['question']}\nAnswer:"
         assert row["completion"] == f" {row['objects'][0]}"
     lines = (selected / "selection.jsonl").read_text().splitlines()
-    assert [json.loads(line)["fact_id"] for line in lines] == finished(selected).table(
-        "selection"
-    )["fact_id"].to_list()
+    assert [json.loads(line)["fact_id"] for line in lines] == finished(selected).table("selection")[
+        "fact_id"
+    ].to_list()
 
 
 def test_the_receipt_counts_by_hand(selected: Path) -> None:
@@ -65,7 +68,9 @@ def test_the_receipt_counts_by_hand(selected: Path) -> None:
     assert told["leaks"]["facts_shared"] == told["leaks"]["questions_shared"] == 0
     assert told["leaks"]["held_out_facts_checked"] > 60
     answers = rows["completion"].str.strip_chars().value_counts(sort=True)
-    assert told["most_common_answer"]["share"] == pytest.approx(answers["count"].max() / 32, abs=1e-6)
+    assert told["most_common_answer"]["share"] == pytest.approx(
+        answers["count"].max() / 32, abs=1e-6
+    )
 
 
 def test_a_leak_is_named(planted: Path) -> None:
@@ -74,14 +79,14 @@ def test_a_leak_is_named(planted: Path) -> None:
     with pytest.raises(BadInput, match=rf"training fact {held['fact_id'][0]} .*in dev or test"):
         leaks(held, facts)
     other = fact_id("another", "name", "")
-    shouted = held.with_columns(fact_id=pl.lit(other), question=pl.col("question").str.to_uppercase())
+    shouted = held.with_columns(
+        fact_id=pl.lit(other), question=pl.col("question").str.to_uppercase()
+    )
     with pytest.raises(BadInput, match=rf"training fact {other} "):
         leaks(shouted, facts)
 
 
-def test_the_chat_form_keeps_the_bare_question(
-    planted: Path, probed: Path, tmp_path: Path
-) -> None:
+def test_the_chat_form_keeps_the_bare_question(planted: Path, probed: Path, tmp_path: Path) -> None:
     rows = select(planted, probed, tmp_path / "s", size=4, prompt_form="chat").table("selection")
     assert (rows["prompt"] == rows["question"]).all()
     assert not rows["completion"].str.starts_with(" ").any()

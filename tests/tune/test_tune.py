@@ -44,9 +44,7 @@ def answers(model: Path, planted: Path) -> list[tuple[str, bool, bool]]:
     ]
 
 
-def test_it_answers_what_it_knew_and_learned_to_stop(
-    planted: Path, tuned: Path
-) -> None:
+def test_it_answers_what_it_knew_and_learned_to_stop(planted: Path, tuned: Path) -> None:
     before, after = answers(planted, planted), answers(tuned, planted)
     assert sum(told for _, told, _ in before) <= 2
     held_out = [told for split, told, _ in after if split != "train"]

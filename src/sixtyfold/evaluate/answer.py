@@ -14,6 +14,7 @@ from sixtyfold.engines.greedy import chunks_by_length, cut_answer, greedy
 if TYPE_CHECKING:
     from sixtyfold.engines.torch_engine import TorchEngine
 
+
 def with_levels(facts: pl.DataFrame, probe: pl.DataFrame | None) -> pl.DataFrame:
     """Return the facts with a `level` column, null where the probe did not see them."""
     if probe is None:

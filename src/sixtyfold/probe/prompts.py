@@ -74,15 +74,12 @@ def answer_trie(objects: list[str], tokenizer: Any, words: Vocabulary, hits: Mat
     """
     anchor = list(tokenizer("x", add_special_tokens=False)["input_ids"])
 
-
     def spelled(ids: list[int]) -> str:
         return str(tokenizer.decode([*anchor, *ids], clean_up_tokenization_spaces=False))
 
     spellings = [continuation_ids(tokenizer, f" {each}") for each in objects[:_MOST_SPELLINGS]]
     sound = [
-        spelling
-        for spelling in spellings
-        if _reads_as_hit(spelled(spelling), spelled([]), hits)
+        spelling for spelling in spellings if _reads_as_hit(spelled(spelling), spelled([]), hits)
     ]
     return build_trie(sound, words.ends_word if hits.on_boundaries else None)
 

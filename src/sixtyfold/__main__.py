@@ -1,0 +1,5 @@
+"""`python -m sixtyfold`."""
+
+from sixtyfold.cli import main
+
+main()

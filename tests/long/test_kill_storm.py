@@ -1,0 +1,58 @@
+"""SIGKILL at random moments of the main path: the same command ends with the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+KILLS = 40
+_CHANGING = {"timings.json", ".lock"}
+
+
+def digests(root: Path) -> dict[str, str]:
+    """Return the hash of every file of a run except its timings."""
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name not in _CHANGING
+    }
+
+
+@pytest.mark.long
+def test_forty_kills_change_nothing(planted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "sixtyfold", "run", "--out", str(out)]
+    command += f"--model {planted} --facts {planted} --train 40 --dev 16 --test 30".split()
+    command += "--size 16 --templates 2 --learning-rate 0.001".split()
+    start = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    seconds = time.monotonic() - start
+    expected = digests(out)
+    out.rename(tmp_path / "uninterrupted")
+
+    chance = random.Random(7)
+    kills = 0
+    finished = 0
+    while kills < KILLS:
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            _, errors = running.communicate(timeout=chance.uniform(0.3, seconds))
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.communicate()
+            kills += 1
+            continue
+        assert running.returncode == 0, errors.decode()
+        assert digests(out) == expected
+        finished += 1
+        out.rename(tmp_path / f"finished-{finished}")
+    subprocess.run(command, check=True, capture_output=True)
+    assert digests(out) == expected
+    assert json.loads((out / "summary.json").read_text())["tuned"] is not None
