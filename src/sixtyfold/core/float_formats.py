@@ -99,5 +99,7 @@ def sortable_keys(values: Floats) -> Keys:
     [0, 1, 2, 3, 4]
     """
     bits = (values + np.float32(0)).view(np.int32)  # -0.0 + 0.0 is +0.0
-    flips = (bits >> np.int32(31)) | np.int32(-(2**31))
-    return (bits ^ flips).view(np.uint32)
+    flips = bits >> np.int32(31)
+    flips |= np.int32(-(2**31))
+    flips ^= bits
+    return flips.view(np.uint32)

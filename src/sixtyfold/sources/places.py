@@ -62,9 +62,7 @@ def us_cities(corrections: dict[str, Any], count: int, cap: int) -> list[City]:
     unless its bearer is five times larger.
     """
     pool = [each for each in _by_fame() if each["countrycode"] == "US"]
-    pool = [
-        each for each in pool if each["population"] >= 30_000 and each["admin1code"] != "DC"
-    ]
+    pool = [each for each in pool if each["population"] >= 30_000 and each["admin1code"] != "DC"]
     chosen = _distinct(pool, lambda each: each["admin1code"], set(corrections["skip_us_cities"]))
     cities = [_city(each, each["name"], more) for each, more in chosen]
     return _capped(cities, lambda city: city.state, count, cap)
@@ -129,9 +127,7 @@ def _distinct(
         yield entry, bool(others)
 
 
-def _capped(
-    cities: list[City], region: Callable[[City], str], count: int, cap: int
-) -> list[City]:
+def _capped(cities: list[City], region: Callable[[City], str], count: int, cap: int) -> list[City]:
     taken: Counter[str] = Counter()
     kept: list[City] = []
     for city in cities:
