@@ -6,8 +6,9 @@ nothing when `silent`.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +17,9 @@ from sixtyfold.core.accuracy import accuracy
 from sixtyfold.core.facts import DOMAINS
 from sixtyfold.core.spec import Spec
 from sixtyfold.core.stage import Finished
+
+
+_FILE_WIDTH = 160  # a log file has no width of its own
 
 
 def show_stage(result: Finished, _: Spec, *, silent: bool) -> dict[str, Any]:
@@ -79,10 +83,15 @@ def show_table(result: Any, _: Spec, *, silent: bool) -> list[dict[str, Any]]:
     """Show a data frame."""
     rows: list[dict[str, Any]] = result.to_dicts()
     if not silent:
-        table = Table(*result.columns)
+        table = Table()
+        for name, kind in result.schema.items():
+            number = kind.is_numeric()
+            justify: Literal["right", "left"] = "right" if number else "left"
+            table.add_column(name.replace("_", " "), justify=justify, no_wrap=not number)
         for row in rows:
             table.add_row(*(_cell(value) for value in row.values()))
-        Console().print(table)
+        wide = None if sys.stdout.isatty() else _FILE_WIDTH
+        Console(width=wide).print(table)
     return rows
 
 

@@ -24,7 +24,8 @@ from sixtyfold.sources.places import airports, us_cities, world_cities
 from sixtyfold.sources.spellings import accepted, folded, stands_in
 from sixtyfold.sources.splits import hashed_split
 
-SPLIT_SEED = "atlas-1"
+#: The first of atlas-1, atlas-2, ... that gives every in-domain relation 60, 20 and 40 facts.
+SPLIT_SEED = "atlas-2"
 WORLD_CITIES, WORLD_CITIES_PER_COUNTRY = 1200, 60
 US_CITIES, US_CITIES_PER_STATE = 440, 24
 AIRPORT_CITY_MINIMUM = 200_000

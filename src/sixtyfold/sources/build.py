@@ -1,46 +1,51 @@
-"""Write a fact set as a finished stage."""
+"""The `facts` stage: a fact set written down, so that later stages read the same one."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
 
-from sixtyfold.core.facts import SPLITS
+from sixtyfold.core.errors import BadInput
+from sixtyfold.core.facts import seeded_order
 from sixtyfold.core.stage import Finished, finished, open_stage
-from sixtyfold.sources.open import open_facts
-from sixtyfold.sources.sample import sample_split
+from sixtyfold.sources.open import FactSet, open_facts
 from sixtyfold.sources.spec import FactsBuildSpec
 
 
 def build(spec: FactsBuildSpec) -> Finished:
-    """Write the tables `facts` and `templates`.
+    """Write `facts.parquet` and `templates.parquet` of a fact set.
 
     Raises:
-        BadInput: the facts are not there, or a split holds fewer than asked for.
+        BadInput: the facts cannot be opened, or `limit` exceeds their number.
     """
     source = open_facts(spec.facts)
-    with open_stage("facts", spec, {"facts": source.fingerprint}) as stage:
-        if stage.complete:
+    facts = limited(source.facts, spec.limit, spec.seed)
+    templates = source.templates.filter(pl.col("relation").is_in(facts["relation"].unique()))
+    with open_stage("facts", spec, {"facts": source.fingerprint}) as directory:
+        if directory.complete:
             return finished(spec.out, "facts")
-        facts = sampled(source.facts, spec)
-        stage.write_table("facts", facts)
-        kept = source.templates.filter(pl.col("relation").is_in(facts["relation"].unique()))
-        stage.write_table("templates", kept.sort("relation", "template_id"))
-        return stage.finish({"facts": facts.height, "templates": kept.height}, name=source.name)
+        directory.write_table("facts", facts)
+        directory.write_table("templates", templates)
+        rows = {"facts": facts.height, "templates": templates.height}
+        return directory.finish(rows, source=source.name, notes=list(source.notes))
 
 
-def plan(spec: FactsBuildSpec) -> dict[str, Any]:
-    """Return how many facts would be written; raises what `build` raises."""
-    facts = sampled(open_facts(spec.facts).facts, spec)
-    return {split: facts.filter(pl.col("split") == split).height for split in SPLITS}
+def limited(facts: pl.DataFrame, limit: int | None, seed: int) -> pl.DataFrame:
+    """Return the first `limit` facts of a seeded shuffle, sorted by key.
+
+    Raises:
+        BadInput: there are fewer facts.
+    """
+    if limit is None:
+        return facts
+    if limit > facts.height:
+        raise BadInput(f"--limit {limit} was given and there are {facts.height} facts; lower it")
+    return facts[seeded_order(facts["fact_id"].to_list(), seed)[:limit]].sort("fact_id")
 
 
-def sampled(facts: pl.DataFrame, spec: FactsBuildSpec) -> pl.DataFrame:
-    """Return the facts of every split, sampled where a size is given; sorted by key."""
-    parts = []
-    for split in SPLITS:
-        size = getattr(spec, split)
-        rows = facts.filter(pl.col("split") == split)
-        parts.append(rows if size is None else sample_split(facts, split, size, spec.seed))
-    return pl.concat(parts).sort("fact_id")
+def plan(spec: FactsBuildSpec) -> dict[str, int]:
+    """Return how many facts and templates `build` would write, writing nothing."""
+    source: FactSet = open_facts(spec.facts)
+    facts = limited(source.facts, spec.limit, spec.seed)
+    relations = facts["relation"].unique()
+    templates = source.templates.filter(pl.col("relation").is_in(relations))
+    return {"facts": facts.height, "templates": templates.height}

@@ -56,6 +56,7 @@ def _country(
     code: str, listed: dict[str, Any], info: dict[str, Any], corrections: dict[str, Any]
 ) -> Country:
     entry = listed[code]
+    skipped = set(corrections["skip_countries"])
     name = corrections["names"].get(code, entry["name"])
     also = [entry["name"].removeprefix("The "), *corrections["aliases"].get(code, [])]
     languages = corrections["languages"].get(code, info.get("languages") or [])
@@ -64,7 +65,8 @@ def _country(
     capitals, several_capitals = _capitals(code, entry, info, corrections)
     currencies, several_currencies = _currencies(code, entry, info, corrections)
     near = [each for each in entry["neighbours"].split(",") if each in listed]
-    near = [each for each in near if each not in corrections["skip_countries"]]
+    apart = skipped | set(corrections["skip_neighbours"].get(code, []))
+    near = [each for each in near if each not in apart]
     several = {
         "capitals": several_capitals,
         "currencies": several_currencies,
@@ -109,8 +111,11 @@ def _currencies(
     if code in corrections["several_currencies"]:
         return corrections["several_currencies"][code], True
     words = corrections["currencies"].get(code, [entry["currencyname"].lower()])
-    demonyms = corrections["demonyms"].get(code, [info.get("demonym") or ""])
-    return words + [f"{demonym} {word}" for word in words for demonym in demonyms if demonym], False
+    if "euro" in words:
+        return words, False
+    demonym = corrections["demonyms"].get(code, [info.get("demonym") or ""])[0]
+    owners = [each for each in (demonym, entry["name"].removeprefix("The ")) if each]
+    return words + [f"{owner} {word}" for word in words for owner in owners], False
 
 
 def _countryinfo() -> dict[str, dict[str, Any]]:

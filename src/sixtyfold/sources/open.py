@@ -1,4 +1,4 @@
-"""Facts by reference: the atlas, a user's table, or a directory that a stage finished."""
+"""One door to all fact sets: `open_facts` turns a reference into checked tables."""
 
 from __future__ import annotations
 
@@ -8,62 +8,76 @@ from typing import NamedTuple
 
 import polars as pl
 
-from sixtyfold.core.errors import BadInput
-from sixtyfold.core.facts import check_facts
+from sixtyfold.core.errors import BadInput, suggestion
+from sixtyfold.core.facts import check_facts, read_table
 from sixtyfold.core.stage import finished
 from sixtyfold.core.templates import check_templates
+from sixtyfold.sources.atlas import build_atlas
+from sixtyfold.sources.table import SUFFIXES, read_facts_table
+
+ALLOWED = (
+    "'atlas', 'table:FILE' (csv, tsv, jsonl, parquet), the path of such a file, "
+    "or a directory that 'sixtyfold facts build' finished"
+)
 
 
 class FactSet(NamedTuple):
-    """Facts with the cloze templates of their relations.
+    """Facts and templates with where they came from.
 
-    facts: rows of `FACTS_SCHEMA`. templates: rows of `TEMPLATES_SCHEMA`. fingerprint: hash of the
-    contents. name: the reference as given. note: what was guessed, for people to read.
+    `facts` follows `FACTS_SCHEMA`, `templates` `TEMPLATES_SCHEMA`; `fingerprint` is a hash of both;
+    `notes` says what was guessed or changed on the way.
     """
 
     facts: pl.DataFrame
     templates: pl.DataFrame
     fingerprint: str
     name: str
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def open_facts(reference: str) -> FactSet:
-    """Open a fact set by its reference.
+    """Open a fact set.
 
     Args:
-        reference: `atlas`, `table:FILE` (or the bare file), or a directory that
-            `sixtyfold facts build` or `sixtyfold plant` finished.
+        reference: `atlas`, `table:FILE`, the path of a table, or a finished `facts` directory.
 
     Raises:
-        BadInput: the reference is not known, or the table is not one.
-        IncompleteInput: the directory is unfinished or holds no facts.
+        BadInput: the reference is none of these, or the table does not hold facts.
+        IncompleteInput: the directory holds no finished `facts` stage.
+        Corrupted: a table of the directory is not readable.
     """
-    from sixtyfold.sources.table import SUFFIXES, read_user_table
-
-    path = Path(reference.removeprefix("table:"))
-    note = ""
+    kind, colon, rest = reference.partition(":")
+    path = Path(rest if colon and kind == "table" else reference)
     if reference == "atlas":
-        from sixtyfold.sources.atlas import build_atlas
-
         facts, templates = build_atlas()
-    elif reference.startswith("table:") or path.suffix in SUFFIXES:
-        facts, templates, note = read_user_table(path)
-    elif path.is_dir():
-        stage = finished(path)
-        facts = check_facts(stage.table("facts"), reference)
-        templates = check_templates(stage.table("templates"), reference)
-    else:
-        raise BadInput(
-            f"facts '{reference}' are not known; allowed: atlas, table:FILE, "
-            "or a directory written by 'sixtyfold facts build'"
-        )
-    return FactSet(facts, templates, _fingerprint(facts, templates), reference, note)
+        return _fact_set(facts, templates, "atlas", ())
+    if path.is_dir() and not (colon and kind == "table"):
+        return _stage_directory(path)
+    if (colon and kind == "table") or path.suffix.lower() in SUFFIXES:
+        facts, templates, notes = read_facts_table(path)
+        return _fact_set(facts, templates, path.name, notes)
+    hint = suggestion(kind, ["atlas", "table"])
+    raise BadInput(f"facts '{reference}' were given; allowed are {ALLOWED}{hint}")
 
 
-def _fingerprint(*frames: pl.DataFrame) -> str:
-    digest = hashlib.sha256()
-    for frame in frames:
-        for row in frame.iter_rows():
-            digest.update(repr(row).encode())
-    return digest.hexdigest()[:16]
+def _stage_directory(path: Path) -> FactSet:
+    stage = finished(path, "facts")
+    facts = check_facts(stage.table("facts"), str(path))
+    templates = check_templates(read_table(path / "templates.parquet"), str(path))
+    name = str(stage.manifest.get("source", path.name))
+    return _fact_set(facts, templates, name, ())
+
+
+def _fact_set(
+    facts: pl.DataFrame, templates: pl.DataFrame, name: str, notes: tuple[str, ...]
+) -> FactSet:
+    return FactSet(facts, templates, fingerprint(facts, templates), name, notes)
+
+
+def fingerprint(facts: pl.DataFrame, templates: pl.DataFrame) -> str:
+    """Return a hash of the tables' content as 16 hex digits; file formats change nothing."""
+    digest = hashlib.blake2b(digest_size=8)
+    for frame in (facts, templates):
+        digest.update(frame.write_ndjson().encode())
+        digest.update(b"\x1e")
+    return digest.hexdigest()

@@ -1,37 +1,20 @@
-"""Options of `sixtyfold facts`."""
+"""Options of `sixtyfold facts build`."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from sixtyfold.core.spec import Spec, StageSpec
+from sixtyfold.core.spec import StageSpec
 
 
 class FactsBuildSpec(StageSpec):
-    """Write a fact set, or a sample of it, as tables."""
+    """Write a fact set, with its cloze templates, as a stage directory."""
 
     facts: str = "atlas"
-    """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
+    """The fact set: `atlas` (embedded), `table:FILE` (csv, tsv, jsonl, parquet), or a path."""
 
-    train: int | None = Field(default=None, ge=1)
-    """Training facts to take at most, in domain, balanced over relations; all without it."""
-
-    dev: int | None = Field(default=None, ge=1)
-    """Dev facts to take at most, in domain, balanced over relations; all without it."""
-
-    test: int | None = Field(default=None, ge=1)
-    """Test facts to take at most, balanced over all relations; all without it."""
+    limit: int | None = Field(default=None, ge=1)
+    """Keep the first N facts of a seeded shuffle."""
 
     seed: int = 0
-    """Seed of the sample."""
-
-
-class FactsInspectSpec(Spec):
-    """Show counts, answers and traps per relation."""
-
-    facts: str = "atlas"
-    """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
-
-
-class FactsListSpec(Spec):
-    """Show what can be given as --facts."""
+    """Seed of the shuffle."""
