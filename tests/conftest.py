@@ -52,8 +52,8 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     60 subjects × 3 relations seen 0, 2, 10 or 50 times, 6 cloze templates a relation.
     """
-    from sixtyfold.plant.run import run
-    from sixtyfold.plant.spec import PlantSpec
+    from sixtyfold.stages.plant.run import run
+    from sixtyfold.stages.plant.spec import PlantSpec
 
     return run(PlantSpec(out=tmp_path_factory.mktemp("planted") / "model", subjects=60)).path
 
@@ -74,8 +74,8 @@ def planted_tokenizer(planted: Path) -> Any:
 @pytest.fixture(scope="session")
 def probed(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished probe of the planted model over its facts."""
-    from sixtyfold.probe.run import run
-    from sixtyfold.probe.spec import ProbeSpec
+    from sixtyfold.stages.probe.run import run
+    from sixtyfold.stages.probe.spec import ProbeSpec
 
     out = tmp_path_factory.mktemp("probed") / "probe"
     return run(
@@ -88,8 +88,8 @@ def probed(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def selected(planted: Path, probed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """32 training facts of level 4, which the planted model knows well."""
-    from sixtyfold.select.run import run
-    from sixtyfold.select.spec import SelectSpec
+    from sixtyfold.stages.select.run import run
+    from sixtyfold.stages.select.spec import SelectSpec
 
     out = tmp_path_factory.mktemp("selected") / "selection"
     return run(SelectSpec(facts=str(planted), probe=probed, out=out, levels="4", size=32)).path
@@ -98,8 +98,8 @@ def selected(planted: Path, probed: Path, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="session")
 def tuned(planted: Path, selected: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The planted model tuned to answer questions about facts it knows well."""
-    from sixtyfold.tune.run import run
-    from sixtyfold.tune.spec import TuneSpec
+    from sixtyfold.stages.tune.run import run
+    from sixtyfold.stages.tune.spec import TuneSpec
 
     out = tmp_path_factory.mktemp("tuned") / "tuned"
     return run(

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 from sixtyfold.core.errors import BadInput, SixtyfoldError, suggestion
 from sixtyfold.core.spec import Spec
 
-
 _REFUSED = re.compile(
     r"validation errors? for \w+ (?!Value error)(\w+) (?:Value error, )?(.*?) "
     r"\[type=\w+, input_value=(.*?), input_type"
@@ -35,20 +34,26 @@ class Command(NamedTuple):
     show: str = "sixtyfold.console:show_stage"
 
 
+def _stage(name: str, about: str, show: str = "sixtyfold.console:show_stage") -> Command:
+    """Describe the command of a stage by the layout every stage folder has."""
+    folder = f"sixtyfold.stages.{name}"
+    return Command(about, f"{folder}.spec:{name.capitalize()}Spec", f"{folder}.run:run", show)
+
+
 COMMANDS: dict[str, Command] = {
     "run": Command(
         "the main path: probe, select, tune, evaluate, compare, repair, report",
         "sixtyfold.workflows.run_spec:RunSpec",
-        "sixtyfold.main_path:run",
+        "sixtyfold.reporting.main_path:run",
         "sixtyfold.console:show_run",
     ),
     "facts build": Command(
-        "write a fact set as tables",
+        "write a fact set, or a sample of it, as tables",
         "sixtyfold.sources.spec:FactsBuildSpec",
         "sixtyfold.sources.build:build",
     ),
     "facts list": Command(
-        "the fact sets that can be named",
+        "what can be given as --facts",
         "sixtyfold.sources.spec:FactsListSpec",
         "sixtyfold.sources.listing:list_sources",
         "sixtyfold.console:show_table",
@@ -59,40 +64,20 @@ COMMANDS: dict[str, Command] = {
         "sixtyfold.sources.inspect:run",
         "sixtyfold.console:show_table",
     ),
-    "probe": Command(
-        "recall and level per fact", "sixtyfold.probe.spec:ProbeSpec", "sixtyfold.probe.run:run"
+    "probe": _stage("probe", "recall and level per fact"),
+    "select": _stage("select", "a training set with a receipt"),
+    "tune": _stage("tune", "a checkpoint out of a selection"),
+    "evaluate": _stage(
+        "evaluate", "answers, by level where a probe is given", "sixtyfold.console:show_answers"
     ),
-    "select": Command(
-        "a training set with a receipt",
-        "sixtyfold.select.spec:SelectSpec",
-        "sixtyfold.select.run:run",
-    ),
-    "tune": Command(
-        "a checkpoint out of a selection", "sixtyfold.tune.spec:TuneSpec", "sixtyfold.tune.run:run"
-    ),
-    "evaluate": Command(
-        "answers, by level where a probe is given",
-        "sixtyfold.evaluate.spec:EvaluateSpec",
-        "sixtyfold.evaluate.run:run",
-        "sixtyfold.console:show_answers",
-    ),
-    "compare": Command(
+    "compare": _stage(
+        "compare",
         "two answer tables: kept, lost, gained, paired test",
-        "sixtyfold.compare.spec:CompareSpec",
-        "sixtyfold.compare.run:run",
         "sixtyfold.console:show_comparison",
     ),
-    "drift": Command(
-        "token-level change", "sixtyfold.drift.spec:DriftSpec", "sixtyfold.drift.run:run"
-    ),
-    "diff": Command(
-        "weight-level change", "sixtyfold.diff.spec:DiffSpec", "sixtyfold.diff.run:run"
-    ),
-    "restore": Command(
-        "a checkpoint with weights put back",
-        "sixtyfold.restore.spec:RestoreSpec",
-        "sixtyfold.restore.run:run",
-    ),
+    "drift": _stage("drift", "token-level change"),
+    "diff": _stage("diff", "weight-level change"),
+    "restore": _stage("restore", "a checkpoint with weights put back"),
     "search": Command(
         "best repair, chosen on dev",
         "sixtyfold.workflows.search_spec:SearchSpec",
@@ -100,15 +85,11 @@ COMMANDS: dict[str, Command] = {
     ),
     "report": Command(
         "one self-contained HTML file",
-        "sixtyfold.report.spec:ReportSpec",
-        "sixtyfold.report.run:run",
+        "sixtyfold.reporting.spec:ReportSpec",
+        "sixtyfold.reporting.run:run",
         "sixtyfold.console:show_path",
     ),
-    "plant": Command(
-        "a small model with known knowledge",
-        "sixtyfold.plant.spec:PlantSpec",
-        "sixtyfold.plant.run:run",
-    ),
+    "plant": _stage("plant", "a small model with known knowledge"),
 }
 
 

@@ -18,7 +18,6 @@ from sixtyfold.core.facts import DOMAINS
 from sixtyfold.core.spec import Spec
 from sixtyfold.core.stage import Finished
 
-
 _FILE_WIDTH = 160  # a log file has no width of its own
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from sixtyfold.core.errors import BadInput
-from sixtyfold.plant.spec import PlantSpec
-from sixtyfold.probe.spec import ProbeSpec
-from sixtyfold.select.spec import SelectSpec
+from sixtyfold.stages.plant.spec import PlantSpec
+from sixtyfold.stages.probe.spec import ProbeSpec
+from sixtyfold.stages.select.spec import SelectSpec
 
 
 def test_an_unknown_option_gets_a_suggestion() -> None:

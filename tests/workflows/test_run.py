@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from sixtyfold.main_path import run
+from sixtyfold.reporting.main_path import run
 from sixtyfold.workflows import run as workflow
 from sixtyfold.workflows.run_spec import RunSpec
 

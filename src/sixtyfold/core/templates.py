@@ -50,9 +50,7 @@ def overlap(first: str, second: str) -> float:
     >>> overlap("The capital of {subject} is", "The capital of {subject}:")
     0.75
     """
-    sets = [
-        set(_WORD.findall(_PLACEHOLDER.sub(" ", text).casefold())) for text in (first, second)
-    ]
+    sets = [set(_WORD.findall(_PLACEHOLDER.sub(" ", text).casefold())) for text in (first, second)]
     union = sets[0] | sets[1]
     return len(sets[0] & sets[1]) / len(union) if union else 1.0
 
@@ -87,7 +85,7 @@ def check_templates(frame: pl.DataFrame, origin: str) -> pl.DataFrame:
             f"{origin}: templates need the columns {', '.join(TEMPLATES_SCHEMA)}; "
             f"missing here: {', '.join(missing)}"
         )
-    frame = frame.select(list(TEMPLATES_SCHEMA)).cast(dict(TEMPLATES_SCHEMA))
+    frame = frame.select(list(TEMPLATES_SCHEMA)).cast(TEMPLATES_SCHEMA)
     if frame.select("relation", "template_id").is_duplicated().any():
         raise BadInput(f"{origin}: a template_id stands twice in one relation; number them anew")
     for relation, text in frame.select("relation", "text").iter_rows():

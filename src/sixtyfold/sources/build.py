@@ -5,20 +5,22 @@ from __future__ import annotations
 import polars as pl
 
 from sixtyfold.core.errors import BadInput
-from sixtyfold.core.facts import seeded_order
+from sixtyfold.core.facts import SPLITS, seeded_order
 from sixtyfold.core.stage import Finished, finished, open_stage
-from sixtyfold.sources.open import FactSet, open_facts
+from sixtyfold.sources.open import open_facts
+from sixtyfold.sources.sample import sample_split
 from sixtyfold.sources.spec import FactsBuildSpec
 
 
 def build(spec: FactsBuildSpec) -> Finished:
-    """Write `facts.parquet` and `templates.parquet` of a fact set.
+    """Write the tables `facts` and `templates` of a fact set or a sample of it.
 
     Raises:
-        BadInput: the facts cannot be opened, or `limit` exceeds their number.
+        BadInput: the facts cannot be opened, a sampled split is empty, or `limit` exceeds what
+            there is.
     """
     source = open_facts(spec.facts)
-    facts = limited(source.facts, spec.limit, spec.seed)
+    facts = limited(sampled(source.facts, spec), spec)
     templates = source.templates.filter(pl.col("relation").is_in(facts["relation"].unique()))
     with open_stage("facts", spec, {"facts": source.fingerprint}) as directory:
         if directory.complete:
@@ -29,23 +31,33 @@ def build(spec: FactsBuildSpec) -> Finished:
         return directory.finish(rows, source=source.name, notes=list(source.notes))
 
 
-def limited(facts: pl.DataFrame, limit: int | None, seed: int) -> pl.DataFrame:
+def plan(spec: FactsBuildSpec) -> dict[str, int]:
+    """Return how many facts of each split `build` would write, writing nothing."""
+    facts = limited(sampled(open_facts(spec.facts).facts, spec), spec)
+    return {split: facts.filter(pl.col("split") == split).height for split in SPLITS}
+
+
+def sampled(facts: pl.DataFrame, spec: FactsBuildSpec) -> pl.DataFrame:
+    """Return the facts of every split, sampled where a size is given; sorted by key."""
+    parts = []
+    for split in SPLITS:
+        size = getattr(spec, split)
+        rows = facts.filter(pl.col("split") == split)
+        parts.append(rows if size is None else sample_split(facts, split, size, spec.seed))
+    return pl.concat(parts).sort("fact_id")
+
+
+def limited(facts: pl.DataFrame, spec: FactsBuildSpec) -> pl.DataFrame:
     """Return the first `limit` facts of a seeded shuffle, sorted by key.
 
     Raises:
         BadInput: there are fewer facts.
     """
-    if limit is None:
+    if spec.limit is None:
         return facts
-    if limit > facts.height:
-        raise BadInput(f"--limit {limit} was given and there are {facts.height} facts; lower it")
-    return facts[seeded_order(facts["fact_id"].to_list(), seed)[:limit]].sort("fact_id")
-
-
-def plan(spec: FactsBuildSpec) -> dict[str, int]:
-    """Return how many facts and templates `build` would write, writing nothing."""
-    source: FactSet = open_facts(spec.facts)
-    facts = limited(source.facts, spec.limit, spec.seed)
-    relations = facts["relation"].unique()
-    templates = source.templates.filter(pl.col("relation").is_in(relations))
-    return {"facts": facts.height, "templates": templates.height}
+    if spec.limit > facts.height:
+        raise BadInput(
+            f"--limit {spec.limit} was given and there are {facts.height} facts; lower it"
+        )
+    order = seeded_order(facts["fact_id"].to_list(), spec.seed)
+    return facts[order[: spec.limit]].sort("fact_id")

@@ -18,7 +18,7 @@ from sixtyfold.sources.spellings import folded
 class Country(NamedTuple):
     """One country; every list has the answer to teach first.
 
-    `several` names the attributes that hold more than one answer, as against other spellings.
+    `neighbours` are ISO codes, `domain` is the Internet domain, such as ".fr"; `several` names the attributes that hold more than one answer, as against other spellings.
     """
 
     code: str
@@ -30,6 +30,7 @@ class Country(NamedTuple):
     currencies: list[str]
     demonyms: list[str]
     neighbours: list[str]
+    domain: str
     population: int
     several: frozenset[str]
 
@@ -84,6 +85,7 @@ def _country(
         currencies=currencies,
         demonyms=corrections["demonyms"].get(code, [info.get("demonym") or ""]),
         neighbours=sorted(near, key=lambda each: (-listed[each]["population"], each)),
+        domain=entry["tld"],
         population=entry["population"],
         several=frozenset(key for key, more in several.items() if more),
     )

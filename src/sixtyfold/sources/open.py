@@ -17,7 +17,7 @@ from sixtyfold.sources.table import SUFFIXES, read_facts_table
 
 ALLOWED = (
     "'atlas', 'table:FILE' (csv, tsv, jsonl, parquet), the path of such a file, "
-    "or a directory that 'sixtyfold facts build' finished"
+    "or a directory that 'sixtyfold facts build' or 'sixtyfold plant' finished"
 )
 
 
@@ -43,7 +43,7 @@ def open_facts(reference: str) -> FactSet:
 
     Raises:
         BadInput: the reference is none of these, or the table does not hold facts.
-        IncompleteInput: the directory holds no finished `facts` stage.
+        IncompleteInput: the directory holds no finished stage with facts.
         Corrupted: a table of the directory is not readable.
     """
     kind, colon, rest = reference.partition(":")
@@ -61,7 +61,7 @@ def open_facts(reference: str) -> FactSet:
 
 
 def _stage_directory(path: Path) -> FactSet:
-    stage = finished(path, "facts")
+    stage = finished(path)  # of facts, or of plant
     facts = check_facts(stage.table("facts"), str(path))
     templates = check_templates(read_table(path / "templates.parquet"), str(path))
     name = str(stage.manifest.get("source", path.name))

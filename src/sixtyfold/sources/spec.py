@@ -1,20 +1,40 @@
-"""Options of `sixtyfold facts build`."""
+"""Options of `sixtyfold facts`."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from sixtyfold.core.spec import StageSpec
+from sixtyfold.core.spec import Spec, StageSpec
 
 
 class FactsBuildSpec(StageSpec):
-    """Write a fact set, with its cloze templates, as a stage directory."""
+    """Write a fact set, or a sample of it, as tables."""
 
     facts: str = "atlas"
-    """The fact set: `atlas` (embedded), `table:FILE` (csv, tsv, jsonl, parquet), or a path."""
+    """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
+
+    train: int | None = Field(default=None, ge=1)
+    """Training facts to take at most, in domain, balanced over relations; all without it."""
+
+    dev: int | None = Field(default=None, ge=1)
+    """Dev facts to take at most, in domain, balanced over relations; all without it."""
+
+    test: int | None = Field(default=None, ge=1)
+    """Test facts to take at most, balanced over all relations; all without it."""
 
     limit: int | None = Field(default=None, ge=1)
-    """Keep the first N facts of a seeded shuffle."""
+    """First N facts of a seeded shuffle, of what the options above leave."""
 
     seed: int = 0
-    """Seed of the shuffle."""
+    """Seed of the sample and the shuffle."""
+
+
+class FactsInspectSpec(Spec):
+    """Show counts, answers and traps per relation."""
+
+    facts: str = "atlas"
+    """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
+
+
+class FactsListSpec(Spec):
+    """Show what can be given as --facts."""

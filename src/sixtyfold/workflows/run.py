@@ -11,26 +11,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sixtyfold.compare.run import run as compare
-from sixtyfold.compare.spec import CompareSpec
 from sixtyfold.core.models import load_tokenizer, model_directory, resolve_device
 from sixtyfold.core.prompts import PromptOptions, question_ids
 from sixtyfold.core.stage import write_json
-from sixtyfold.diff.run import run as diff
-from sixtyfold.diff.spec import DiffSpec
-from sixtyfold.drift.run import run as drift
-from sixtyfold.drift.spec import DriftSpec
-from sixtyfold.evaluate.run import run as evaluate
-from sixtyfold.evaluate.spec import EvaluateSpec
-from sixtyfold.probe.run import run as probe
-from sixtyfold.probe.spec import ProbeSpec
-from sixtyfold.restore.run import run as restore
-from sixtyfold.select.run import run as select
-from sixtyfold.select.spec import SelectSpec
 from sixtyfold.sources.build import build as build_facts
 from sixtyfold.sources.spec import FactsBuildSpec
-from sixtyfold.tune.run import run as tune
-from sixtyfold.tune.spec import TuneSpec
+from sixtyfold.stages.compare.run import run as compare
+from sixtyfold.stages.compare.spec import CompareSpec
+from sixtyfold.stages.diff.run import run as diff
+from sixtyfold.stages.diff.spec import DiffSpec
+from sixtyfold.stages.drift.run import run as drift
+from sixtyfold.stages.drift.spec import DriftSpec
+from sixtyfold.stages.evaluate.run import run as evaluate
+from sixtyfold.stages.evaluate.spec import EvaluateSpec
+from sixtyfold.stages.probe.run import run as probe
+from sixtyfold.stages.probe.spec import ProbeSpec
+from sixtyfold.stages.restore.run import run as restore
+from sixtyfold.stages.select.run import run as select
+from sixtyfold.stages.select.spec import SelectSpec
+from sixtyfold.stages.tune.run import run as tune
+from sixtyfold.stages.tune.spec import TuneSpec
 from sixtyfold.workflows.run_spec import RunSpec
 from sixtyfold.workflows.search import chosen_restore, search
 from sixtyfold.workflows.search_spec import SearchSpec

@@ -20,10 +20,10 @@ from sixtyfold.core.models import model_directory, model_fingerprint, release_mo
 from sixtyfold.core.progress import progress
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.core.tensor_names import canonical
-from sixtyfold.evaluate.answer import answer_facts, with_levels
-from sixtyfold.restore.candidates import Candidate, Candidates
-from sixtyfold.restore.spec import RestoreSpec
 from sixtyfold.sources.open import open_facts
+from sixtyfold.stages.evaluate.answer import answer_facts, with_levels
+from sixtyfold.stages.restore.candidates import Candidate, Candidates
+from sixtyfold.stages.restore.spec import RestoreSpec
 from sixtyfold.workflows.search_spec import SearchSpec
 
 if TYPE_CHECKING:
@@ -157,9 +157,7 @@ def _scores(listed: list[Candidate], answers: pl.DataFrame) -> pl.DataFrame:
 
 def choose(table: pl.DataFrame) -> dict[str, Any]:
     """Return the row of the best candidate, by the rule at the top of this module."""
-    ranked = table.sort(
-        ["accuracy", "remaining_norm", "candidate"], descending=[True, True, False]
-    )
+    ranked = table.sort(["accuracy", "remaining_norm", "candidate"], descending=[True, True, False])
     return ranked.row(0, named=True)
 
 

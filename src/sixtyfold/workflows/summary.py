@@ -12,8 +12,6 @@ from typing import Any
 
 import polars as pl
 
-from sixtyfold.compare.comparison import macro_difference
-from sixtyfold.compare.transitions import state_counts, transitions
 from sixtyfold.core.accuracy import (
     LEAST_PER_LEVEL,
     accuracy,
@@ -25,6 +23,8 @@ from sixtyfold.core.errors import Corrupted, IncompleteInput
 from sixtyfold.core.facts import DOMAINS
 from sixtyfold.core.levels import LEVELS
 from sixtyfold.core.stage import finished
+from sixtyfold.stages.compare.comparison import macro_difference
+from sixtyfold.stages.compare.transitions import state_counts, transitions
 
 PROMPTS = {"base": "base", "base_few_shot": "base-fewshot", "base_chat": "base-chat"}
 """The base, three ways: key in the summary to name of the answers directory."""

@@ -1,0 +1,244 @@
+"""The report's story, section by section: known, trained, happened.
+
+Turns results into sections (`page.py`); computes accuracies with `core/accuracy.py` and nothing
+else. What moved in the weights and what the repair did is told in `weight_sections.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from sixtyfold.core.accuracy import by_group
+from sixtyfold.core.levels import LEVELS
+from sixtyfold.reporting.charts import accuracy_chart, levels_chart, relation_levels_chart
+from sixtyfold.reporting.page import Figure, Section, Table
+from sixtyfold.reporting.results import Results
+from sixtyfold.reporting.untrusted import visible
+from sixtyfold.workflows.console import LABELS, merged_words, percent, transition_words
+
+SHOWN = {"best": "base", "tuned": "tuned", "restored": "restored"}
+"""Name in `Results.answers` to name in charts."""
+
+LEVELS_EXPLAINED = (
+    "Level 0: no hit expected in the draws of the protocol; levels 1 to 4: recall up to 25, 50, 75 "
+    "and 100%. Levels are relative to one base model and to the number of templates. The tick is "
+    "the sum of level probabilities, which counts what single levels round away."
+)
+ACCURACY_EXPLAINED = (
+    "Share of right answers, macro over relations, with 95% intervals for these relations. "
+    "Everything was chosen on dev; test was answered once."
+)
+
+
+def tiles(results: Results) -> list[tuple[str, str, str]]:
+    """Return the headline numbers: heading, number, interval."""
+    summary = results.summary
+    shown = []
+    best = summary["best_prompt"]
+    headings = {best: f"Base, best prompt ({_prompt(best)})", "tuned": "Tuned",
+                "restored": "Restored"}  # fmt: skip
+    for key, heading in headings.items():
+        model = summary.get(key) if key else None
+        found = model and model["in"]["macro_relation"]
+        if found:
+            shown.append((heading, f"{100 * found['value']:.1f}%", f"in-domain {percent(found)}"))
+    gain = summary["gain_over_best_prompt"]
+    if gain and gain["in"]:
+        number, interval = percent(gain["in"], sign=True).split(" ", 1)
+        shown.append(("Gain of tuning, paired", number, f"points {interval}"))
+    return shown
+
+
+def known(results: Results) -> Section:
+    """What the base model knew: levels of the test facts."""
+    title = "What the model knew"
+    if results.probed is None:
+        return Section("known", title, missing=_not_here("probe"))
+    summary = results.summary
+    rows = [
+        {"level": str(level), "facts": facts, "mass": mass}
+        for level, facts, mass in zip(LEVELS, summary["levels"], summary["level_mass"], strict=True)
+    ]
+    text = [
+        LEVELS_EXPLAINED,
+    ]
+    if summary["levels_merged"] is not None:
+        text.append(
+            f"Some levels hold fewer than 20 test facts, too few for a share; merged for accuracy "
+            f"by level: {merged_words(summary)}."
+        )
+    table = Table(
+        "Test facts per level",
+        ["level", "facts", "sum of probabilities"],
+        [[row["level"], str(row["facts"]), f"{row['mass']:.1f}"] for row in rows],
+    )
+    figures = [Figure("levels", "Test facts per level.", levels_chart(rows), table)]
+    return Section("known", title, text, figures=[*figures, _relation_levels(results.probed)])
+
+
+def trained(results: Results) -> Section:
+    """What was trained on: the receipt of the training set."""
+    title = "What was trained on"
+    if results.receipt is None:
+        return Section("trained", title, missing=_not_here("select"))
+    return Section("trained", title, tables=[*_receipt_tables(results.receipt)])
+
+
+def happened(results: Results) -> Section:
+    """Accuracy of every model, by level and by relation."""
+    summary = results.summary
+    text = [
+        ACCURACY_EXPLAINED,
+    ]
+    gain = summary["gain_over_best_prompt"]
+    if gain is not None:
+        text += [
+            gain_words(gain[domain], words)
+            for domain, words in (("in", "in-domain"), ("out", "out-of-domain"))
+            if gain[domain] is not None
+        ]
+    names = {
+        "base_to_tuned": "Best-prompted base to tuned",
+        "tuned_to_restored": "Tuned to restored",
+    }
+    text += [
+        f"{words}: {transition_words(summary['transitions'][key])}."
+        for key, words in names.items()
+        if summary["transitions"][key] is not None
+    ]
+    figures = []
+    by_level = _group_rows(results, "level", _level_groups(summary))
+    if by_level:
+        text.append("Accuracy by level cannot be compared between different base models.")
+        figures.append(_accuracy_figure("by-level", by_level, "level"))
+    figures.append(_accuracy_figure("by-relation", _group_rows(results, "relation"), "relation"))
+    return Section("happened", "What happened", text, [main_table(summary)], figures)
+
+
+def gain_words(gain: dict[str, Any], where: str) -> str:
+    """Say what a paired gain shows, and nothing where its interval includes 0.
+
+    >>> gain_words({"value": 0.1, "low": 0.04, "high": 0.16, "n": 9}, "in-domain")
+    'Tuning gained over the best-prompted base in-domain: +10.0 (+4.0 to +16.0) points.'
+    >>> gain_words({"value": 0.1, "low": -0.04, "high": 0.24, "n": 9}, "in-domain")[:37]
+    'No difference could be shown in-domai'
+    """
+    numbers = percent(gain, sign=True)
+    if gain["low"] > 0:
+        return f"Tuning gained over the best-prompted base {where}: {numbers} points."
+    if gain["high"] < 0:
+        return f"Tuning lost against the best-prompted base {where}: {numbers} points."
+    return f"No difference could be shown {where}: {numbers} points, the interval includes 0."
+
+
+def main_table(summary: dict[str, Any]) -> Table:
+    """Return the table that the terminal prints, with all five accuracies."""
+    measures = ("macro_relation", "macro_level", "micro", "exact", "ended")
+    rows = []
+    for key, label in LABELS.items():
+        model = summary[key]
+        for domain, words in (("in", "in-domain"), ("out", "out-of-domain")):
+            if model is None or model[domain]["micro"] is None:
+                continue
+            mark = " *" if key == summary["best_prompt"] else ""
+            cells = [percent(model[domain][name]) for name in measures]
+            rows.append([f"{label}{mark}", words, *cells, str(model[domain]["micro"]["n"])])
+    majority = summary["majority"] or {}
+    for domain, words in (("in", "in-domain"), ("out", "out-of-domain")):
+        found = majority.get(domain)
+        if found is not None:
+            empty = ["–"] * (len(measures) - 1)
+            rows.append(["most common answer", words, percent(found), *empty, str(found["n"])])
+    columns = ["model", "facts", "macro over relations", "macro over levels", "micro", "exact",
+               "ended", "n"]  # fmt: skip
+    return Table("Percent of test facts (95% interval); * best prompt on dev", columns, rows)
+
+
+def _prompt(key: str | None) -> str:
+    return LABELS[key].removeprefix("base, ") if key else "not measured"
+
+
+def _not_here(stage: str) -> str:
+    return f"Not in this run: no finished result of 'sixtyfold {stage}'."
+
+
+def _relation_levels(probed: pl.DataFrame) -> Figure:
+    counted = probed.group_by("relation", "level").agg(facts=pl.len()).sort("relation", "level")
+    rows = [{**row, "level": str(row["level"]), "relation": visible(row["relation"])}
+            for row in counted.to_dicts()]  # fmt: skip
+    table = Table(
+        "Test facts per relation and level",
+        ["relation", "level", "facts"],
+        [[row["relation"], row["level"], str(row["facts"])] for row in rows],
+    )
+    chart = relation_levels_chart(rows)
+    return Figure("relation-levels", "Levels within each relation.", chart, table)
+
+
+def _receipt_tables(receipt: dict[str, Any]) -> list[Table]:
+    """The receipt as one table, and its counts by level and relation as another."""
+    crossed = receipt.get("per_level_and_relation") or []
+    rows = [
+        [visible(key.replace("_", " ")), _cell(value)]
+        for key, value in receipt.items()
+        if key != "per_level_and_relation"
+    ]
+    tables = [Table("Receipt of the training set", ["", "value"], rows)]
+    if crossed:
+        columns = ("relation", "level", "len")
+        cells = [[_cell(row.get(column)) for column in columns] for row in crossed]
+        headings = ["relation", "level", "examples"]
+        tables.append(Table("Training examples by level and relation", headings, cells))
+    return tables
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return visible(", ".join(f"{key}: {part}" for key, part in value.items()))
+    if isinstance(value, list):
+        return visible(", ".join(str(item) for item in value))
+    return visible("–" if value is None else str(value))
+
+
+def _level_groups(summary: dict[str, Any]) -> dict[int, str]:
+    groups = summary["levels_merged"] or [[level] for level in LEVELS]
+    return {level: "+".join(map(str, group)) for group in groups for level in group}
+
+
+def _group_rows(
+    results: Results, column: str, groups: dict[int, str] | None = None
+) -> list[dict[str, Any]]:
+    """One row per group and model: group, model, value, low, high, n."""
+    rows = []
+    for name, shown in SHOWN.items():
+        table = results.answers.get(name)
+        if table is None:
+            continue
+        if column == "relation":
+            mark = pl.when(pl.col("domain") == "out").then(pl.lit(" (out)")).otherwise(pl.lit(""))
+            table = table.with_columns(pl.col("relation") + mark)
+        elif groups is not None:
+            table = table.with_columns(
+                pl.col(column).replace_strict(groups, default=None, return_dtype=pl.String)
+            )
+        for row in by_group(table, column).to_dicts():
+            kept = {key: row[key] for key in ("value", "low", "high", "n")}
+            rows.append({"group": visible(str(row[column])), "model": shown, **kept})
+    return rows
+
+
+def _accuracy_figure(name: str, rows: Sequence[dict[str, Any]], group: str) -> Figure:
+    title = f"Right answers on test by {group}, in and out of domain together"
+    if group == "relation":
+        title = "Right answers on test by relation"
+    table = Table(
+        title,
+        [group, "model", "percent (95% interval)", "n"],
+        [[row["group"], row["model"], percent(row), str(row["n"])] for row in rows],
+    )
+    return Figure(
+        name, f"{title}; dots with 95% intervals.", accuracy_chart(rows, group, title), table
+    )

@@ -1,0 +1,218 @@
+"""What moved and what the repair did: drift, weight changes, restoration.
+
+Turns the tables of drift, diff and search into sections; measures nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from sixtyfold.reporting.charts import (
+    concentration_chart,
+    drift_chart,
+    restoration_chart,
+    update_map_chart,
+)
+from sixtyfold.reporting.page import Figure, Section, Table
+from sixtyfold.reporting.results import Results
+from sixtyfold.reporting.untrusted import visible
+from sixtyfold.stages.compare.transitions import transitions
+from sixtyfold.workflows.console import percent
+
+NULL_EXPLAINED = (
+    "Relative change divides by small weights, so it concentrates even where the update means "
+    "nothing. Read the concentration against its null: the same update shuffled within each "
+    "tensor. Only what stands above the null is about where tuning acted."
+)
+REPAIR_EXPLAINED = (
+    "Putting weights back leaves less of the update: 100% is the tuned model, 0% the base. "
+    "Families can be compared where they leave the same share of the update's norm."
+)
+DRIFT_MEASURES = {
+    "kl_tuned_base": "KL(tuned ‖ base), whole vocabulary, same question",
+    "kl_top10": "KL over the tuned model's top 10, base asked by cloze (P2)",
+}
+
+
+def moved(results: Results) -> Section:
+    """Token drift, update map, concentration next to its null."""
+    text: list[str] = []
+    tables: list[Table] = []
+    figures: list[Figure] = []
+    absent = []
+    if results.drift is None:
+        absent.append("drift")
+    else:
+        _add_drift(results.drift, results.answers, tables, figures)
+    if results.weight_changes is None:
+        absent.append("diff")
+    else:
+        figures.append(_update_map(results.weight_changes))
+    if results.changes is not None:
+        text.append(changed_words(results.changes))
+    if results.concentration is not None:
+        text.append(NULL_EXPLAINED)
+        figures.append(_concentration(results.concentration))
+    missing = f"Not in this run: no finished result of {_and(absent)}." if absent else None
+    return Section("moved", "What moved", text, tables, figures, missing)
+
+
+def repaired(results: Results) -> Section:
+    """The repair candidates on dev."""
+    title = "What the repair did"
+    if results.candidates is None:
+        missing = "Not in this run: no finished result of 'sixtyfold search'."
+        return Section("repaired", title, missing=missing)
+    rows = _candidate_rows(results.candidates, results.chosen)
+    table = Table(
+        "Repair candidates on dev, in-domain",
+        ["candidate", "remaining update", "accuracy (95% interval)", ""],
+        [_candidate_cells(row) for row in rows],
+    )
+    text = [REPAIR_EXPLAINED]
+    if results.chosen is not None:
+        left = f"{100 * results.chosen['remaining_norm']:.1f}% of the update left"
+        text.append(f"Chosen on dev: {visible(_label(results.chosen))}, {left}.")
+    caption = "Dev accuracy over what remains of the update; the ring marks the chosen candidate."
+    figure = Figure("restoration", caption, restoration_chart(rows), table)
+    return Section("repaired", title, text, figures=[figure])
+
+
+def changed_words(changes: dict[str, Any]) -> str:
+    """Say how much of the model moved, from `changes.json` of the diff stage.
+
+    >>> changed_words({"changed": 3, "weights": 4, "share_changed": 0.75, "update_norm": 0.1,
+    ...                "base_norm": 10.0})
+    '3 of 4 weights changed (75.0%); the update is 1.00% of the base in norm.'
+    """
+    share = 100 * changes["share_changed"]
+    relative = 100 * changes["update_norm"] / changes["base_norm"]
+    return (
+        f"{changes['changed']:,} of {changes['weights']:,} weights changed ({share:.1f}%); "
+        f"the update is {relative:.2f}% of the base in norm."
+    )
+
+
+def _and(stages: list[str]) -> str:
+    return " and of ".join(f"'sixtyfold {stage}'" for stage in stages)
+
+
+def _add_drift(
+    drift: pl.DataFrame,
+    answers: dict[str, pl.DataFrame],
+    tables: list[Table],
+    figures: list[Figure],
+) -> None:
+    """Token drift by what happened to the fact (base to tuned)."""
+    rows = drift.with_columns(state=pl.lit("all facts"))
+    if "best" in answers and "tuned" in answers:
+        states = transitions(answers["best"], answers["tuned"]).select("fact_id", "state")
+        rows = drift.join(states, on="fact_id", how="left").with_columns(
+            pl.col("state").fill_null("not in test")
+        )
+    measures = [name for name in DRIFT_MEASURES if name in rows.columns]
+    cells = []
+    for (state,), group in sorted(rows.group_by("state"), key=lambda item: str(item[0])):
+        for name in measures:
+            middle, high = (
+                float(group[name].quantile(at, interpolation="linear") or 0.0) for at in (0.5, 0.9)
+            )
+            cells.append(
+                [
+                    str(state),
+                    str(group.height),
+                    DRIFT_MEASURES[name],
+                    f"{middle:.3f}",
+                    f"{high:.3f}",
+                ]
+            )
+    columns = ["state", "facts", "measure", "median", "90th percentile"]
+    table = Table("Token drift in nats, by what happened to the answer", columns, cells)
+    tables.append(table)
+    if measures:
+        shown = [
+            {"state": row["state"], "kl": row[measures[0]], "relation": visible(row["relation"])}
+            for row in rows.sort("state", "fact_id").to_dicts()
+        ]
+        caption = f"{DRIFT_MEASURES[measures[0]]}: one mark per fact, at the first answer token."
+        figures.append(Figure("drift", caption, drift_chart(shown), table))
+
+
+def _update_map(changes: pl.DataFrame) -> Figure:
+    grouped = (
+        changes.filter(pl.col("layer").is_not_null())
+        .group_by("layer", "block")
+        .agg(
+            rms=(pl.col("sum_squared").sum() / pl.col("numel").sum()).sqrt(),
+            changed=pl.col("changed").sum() / pl.col("numel").sum(),
+        )
+        .sort("layer", "block")
+    )
+    rows = grouped.to_dicts()
+    table = Table(
+        "Root mean square of the update",
+        ["layer", "block", "RMS", "weights changed"],
+        [[str(row["layer"]), row["block"], f"{row['rms']:.3e}", f"{100 * row['changed']:.1f}%"]
+         for row in rows],
+    )  # fmt: skip
+    caption = "Size of the update by layer and block (root mean square over the weights)."
+    return Figure("update-map", caption, update_map_chart(rows), table)
+
+
+def _concentration(table: pl.DataFrame) -> Figure:
+    rows: list[dict[str, Any]] = []
+    cells = []
+    for row in table.sort("measure", "top_percent").to_dicts():
+        series = f"{row['measure']} change"
+        base = {"percent": row["top_percent"], "series": series}
+        kinds = {"update": row["share"], "null": row["null_permutation"]}
+        rows += [
+            {**base, "share": share, "kind": kind}
+            for kind, share in kinds.items()
+            if share is not None
+        ]
+        shares = [row["share"], row["null_permutation"], row["null_gaussian"]]
+        written = ("–" if share is None else f"{100 * share:.1f}%" for share in shares)
+        cells.append([series, f"{row['top_percent']:g}%", *written])
+    columns = ["ranked by", "top", "share of the change", "null: shuffled", "null: Gaussian"]
+    caption = "Share of the change that the top weights hold, next to its null."
+    shown = Table("Concentration of the update next to its nulls", columns, cells)
+    return Figure("concentration", caption, concentration_chart(rows), shown)
+
+
+def _candidate_rows(
+    candidates: pl.DataFrame, chosen: dict[str, Any] | None
+) -> list[dict[str, Any]]:
+    kept = ("remaining_norm", "accuracy", "low", "high")
+    rows = [
+        {
+            "family": visible(row["family"]),
+            "label": visible(_label(row)),
+            **{key: row[key] for key in kept},
+            "chosen": _is_chosen(row, chosen),
+        }
+        for row in candidates.to_dicts()
+    ]
+    return sorted(rows, key=lambda row: (row["family"], -row["remaining_norm"], row["label"]))
+
+
+def _candidate_cells(row: dict[str, Any]) -> list[str]:
+    accuracy = percent({**row, "value": row["accuracy"]})
+    remaining = f"{100 * row['remaining_norm']:.1f}%"
+    return [row["label"], remaining, accuracy, "chosen" if row["chosen"] else ""]
+
+
+def _label(row: dict[str, Any]) -> str:
+    if row.get("percent") is not None:
+        return f"{row['family']} {row['percent']:g}%"
+    if row.get("alpha") is not None:
+        return f"{row['family']} α = {row['alpha']:g}"
+    return str(row["family"])
+
+
+def _is_chosen(row: dict[str, Any], chosen: dict[str, Any] | None) -> bool:
+    if not chosen:
+        return False
+    return all(chosen.get(key) == row.get(key) for key in ("family", "percent", "alpha"))

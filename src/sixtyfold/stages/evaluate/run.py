@@ -1,0 +1,109 @@
+"""Evaluate: greedy answers of a model to the questions of one split."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
+from sixtyfold.core.errors import BadInput
+from sixtyfold.core.facts import seeded_order
+from sixtyfold.core.models import load_tokenizer, model_directory, model_fingerprint
+from sixtyfold.core.progress import progress
+from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
+from sixtyfold.sources.open import open_facts
+from sixtyfold.stages.evaluate.answer import (
+    answer_chunk,
+    fixed_chunks,
+    question_prompts,
+    with_levels,
+)
+from sixtyfold.stages.evaluate.shots import shots_by_relation
+from sixtyfold.stages.evaluate.spec import EvaluateSpec
+
+
+def run(spec: EvaluateSpec) -> Finished:
+    """Ask the questions of a split and record the answers.
+
+    Returns:
+        the stage with the table `answers`, one row a fact.
+
+    Raises:
+        BadInput: the split holds no fact, or the chat form has no template.
+        IncompleteInput: `probe` is no finished probe.
+    """
+    source = open_facts(spec.facts)
+    directory = model_directory(spec.model, spec.revision)
+    inputs = {"model": model_fingerprint(directory), "facts": source.fingerprint}
+    levels = None
+    if spec.probe is not None:
+        probe = finished(spec.probe, "probe")
+        inputs["probe"] = probe.fingerprint
+        levels = probe.table("probe")
+    facts = with_levels(asked(source.facts, spec), levels)
+    shots = shots_by_relation(source.facts, spec.shots, spec.seed)
+    with open_stage("evaluate", spec, inputs) as stage:
+        if stage.complete:
+            return finished(spec.out, "evaluate")
+        from sixtyfold.engines.torch_engine import TorchEngine
+
+        with stage.timed("load"):
+            engine = TorchEngine.load(spec.model, spec)
+        prompts = question_prompts(facts, engine.tokenizer, spec, shots)
+        with stage.timed("answer"):
+            return _answer(stage, engine, facts, prompts, spec)
+
+
+def asked(facts: pl.DataFrame, spec: EvaluateSpec) -> pl.DataFrame:
+    """Return the facts to ask, in key order.
+
+    Raises:
+        BadInput: there are none.
+    """
+    rows = facts.filter(pl.col("split") == spec.split)
+    if rows.is_empty():
+        there = ", ".join(facts["split"].unique().sort())
+        raise BadInput(f"--split {spec.split} holds no fact; splits here: {there}")
+    if spec.limit is not None:
+        rows = rows[seeded_order(rows["fact_id"].to_list(), spec.seed)[: spec.limit]]
+    return rows.sort("fact_id")
+
+
+def _answer(
+    stage: StageDirectory,
+    engine: object,
+    facts: pl.DataFrame,
+    prompts: list[list[int]],
+    spec: EvaluateSpec,
+) -> Finished:
+    chunks = fixed_chunks(prompts, spec.batch)
+    for index, chunk in enumerate(progress(chunks, f"evaluate {spec.out.name}", len(chunks))):
+        if not stage.has_part("answers", index):
+            part = answer_chunk(
+                engine,  # type: ignore[arg-type]
+                facts[chunk],
+                [prompts[i] for i in chunk],
+                spec.match,
+                spec.max_new_tokens,
+            )
+            stage.write_part("answers", index, part)
+    table = stage.join_parts("answers", len(chunks), ["fact_id"])
+    return stage.finish({"answers": table.height})
+
+
+def plan(spec: EvaluateSpec) -> dict[str, Any]:
+    """Return what a run would do, without doing it; raises what `run` raises."""
+    source = open_facts(spec.facts)
+    facts = asked(source.facts, spec)
+    directory = model_directory(spec.model, spec.revision)
+    shots = shots_by_relation(source.facts, spec.shots, spec.seed)
+    prompts = question_prompts(facts, load_tokenizer(directory), spec, shots)
+    tokens, steps = sum(map(len, prompts)), len(prompts) * spec.max_new_tokens
+    speed = operations_per_second(spec.dtype, spec.device)
+    return {
+        "questions": len(prompts),
+        "prompt_tokens": tokens,
+        "answer_tokens_at_most": steps,
+        "estimated_seconds": round(forward_seconds(parameters(directory), tokens, steps, speed)),
+    }

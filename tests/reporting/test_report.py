@@ -1,0 +1,226 @@
+"""The report: one file, nothing loaded, numbers of the summary, hostile text as text."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from made_up_run import HOSTILE, RIGHT, build_run, facts, write_answers
+from sixtyfold.core.errors import BadInput, IncompleteInput
+from sixtyfold.reporting.results import commands
+from sixtyfold.reporting.run import run as run_report
+from sixtyfold.reporting.run import write_report
+from sixtyfold.reporting.spec import ReportSpec
+from sixtyfold.workflows.console import percent
+from sixtyfold.workflows.summary import summarise
+
+
+class Elements(HTMLParser):
+    """Elements with their attributes, the page's text, and the content of its scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self._inside = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._inside = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts[-1] += data
+        elif self._inside != "style":
+            self.text += data
+
+    def data(self) -> dict[str, Any]:
+        """What the page hands to its script."""
+        found: dict[str, Any] = json.loads(self.scripts[0])
+        return found
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_run(tmp_path_factory.mktemp("report") / "run")
+
+
+@pytest.fixture(scope="module")
+def page(made_up: Path) -> Elements:
+    return Elements(write_report(made_up).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Elements:
+    run = build_run(tmp_path_factory.mktemp("hostile") / "run", hostile=HOSTILE)
+    return Elements(write_report(run).read_text(encoding="utf-8"))
+
+
+def test_nothing_is_loaded(made_up: Path, page: Elements) -> None:
+    loading = {"src", "srcset", "data", "poster", "action", "background"}
+    for tag, attributes in page.elements:
+        assert not loading & set(attributes), (tag, attributes)
+        target = attributes.get("href") or "#"
+        assert target.startswith("#") or (tag, target) == ("link", "data:,"), (tag, target)
+        assert tag not in {"iframe", "object", "embed", "base"}
+    style = (made_up / "report.html").read_text(encoding="utf-8").split("</style>")[0]
+    assert not re.search(r"@import|url\((?!data:)", style)
+
+
+def test_policy_forbids_loading_and_foreign_scripts(page: Elements) -> None:
+    policy = next(
+        attributes["content"]
+        for tag, attributes in page.elements
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; script-src blob: 'sha256-")
+    assert "unsafe-eval" not in policy
+    assert "http" not in policy
+    assert "'unsafe-inline'" not in policy.split("style-src")[0]
+
+
+def test_libraries_are_inlined_once(made_up: Path, page: Elements) -> None:
+    kinds = [attributes.get("type") for tag, attributes in page.elements if tag == "script"]
+    assert kinds == ["application/json", "text/plain", None, None]
+    assert (made_up / "report.html").stat().st_size < 2_500_000
+
+
+def test_same_run_same_bytes(made_up: Path, tmp_path: Path) -> None:
+    first = write_report(made_up).read_bytes()
+    assert write_report(made_up, tmp_path / "again.html").read_bytes() == first
+
+
+def test_numbers_are_the_summary_s(made_up: Path, page: Elements) -> None:
+    summary = summarise(made_up)
+    for model in ("base", "base_few_shot", "tuned", "restored"):
+        for domain in ("in", "out"):
+            for measure in ("macro_relation", "micro", "exact", "ended"):
+                assert percent(summary[model][domain][measure]) in page.text
+    assert "kept 13, lost 0, gained 4, never 13" in page.text
+    assert "No difference could be shown in-domain: +20.0" in page.text
+    assert "merged for accuracy by level: 0+1+2+3+4" in page.text
+
+
+def test_every_chart_has_a_place_and_numbers_behind_it(page: Elements) -> None:
+    places = [
+        attributes["data-chart"] for _, attributes in page.elements if "data-chart" in attributes
+    ]
+    charts = page.data()["charts"]
+    assert sorted(charts) == sorted(str(place) for place in places)
+    assert set(charts) == {"levels", "relation-levels", "by-level", "by-relation", "drift",
+                           "update-map", "concentration", "restoration"}  # fmt: skip
+    for chart in charts.values():
+        assert chart["description"]
+        assert chart["data"]["values"]
+    assert page.text.count("Numbers behind this chart") == len(charts)
+
+
+def test_null_stands_beside_the_concentration(page: Elements) -> None:
+    rows = page.data()["charts"]["concentration"]["data"]["values"]
+    assert {row["kind"] for row in rows} == {"update", "null"}
+    assert "null: shuffled" in page.text
+    assert len(rows) == 12, "a share that is not defined is not drawn"
+    assert "4,830 of 5,600 weights changed (86.2%)" in page.text
+
+
+def test_ring_is_around_the_chosen_candidate(page: Elements) -> None:
+    rows = page.data()["charts"]["restoration"]["data"]["values"]
+    assert [row["label"] for row in rows if row["chosen"]] == ["relative 20%"]
+    assert "Chosen on dev: relative 20%, 88.0% of the update left." in page.text
+
+
+def test_facts_table(page: Elements) -> None:
+    table = page.data()["facts"]
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    assert len(rows) == 30
+    states = [row["state"] for row in rows]
+    # restored: capital 8 of 10 -> 9, currency 6 -> 5, river 3 -> 4
+    assert sorted(states) == sorted(
+        ["gained"] * 3 + ["gained, broken again"] + ["kept"] * 13
+        + ["never"] * 11 + ["never, restored"] * 2
+    )  # fmt: skip
+    assert states[0].startswith("gained"), "what changed stands first"
+    gained = next(row for row in rows if row["state"] == "gained")
+    assert gained["base"] == "✗ no idea"
+    assert gained["tuned"].startswith("✓ ")
+    assert gained["accepted"].endswith(gained["tuned"].removeprefix("✓ ")) or (
+        gained["tuned"].removeprefix("✓ ") in gained["accepted"]
+    )
+
+
+def test_hostile_text_is_text(hostile: Elements) -> None:
+    assert "alert(1)" in hostile.text  # in the receipt
+    scripts = [attributes for tag, attributes in hostile.elements if tag == "script"]
+    assert len(scripts) == 4
+    assert not any(tag == "img" for tag, _ in hostile.elements)
+    assert not any(name.startswith("on") for _, found in hostile.elements for name in found)
+    cells = [cell for row in hostile.data()["facts"]["rows"] for cell in row]
+    shown = "✗ </script><script>alert(1)</script><img src=x onerror=alert(2)>⟨U+202E⟩right to left"
+    assert f"{shown}⟨U+0000⟩⟨U+001B⟩[31m" in cells
+    assert "\u202e" not in hostile.text + hostile.scripts[0]
+    assert "\x1b" not in hostile.text + hostile.scripts[0]
+
+
+def test_missing_stages_are_said(tmp_path: Path) -> None:
+    write_answers(tmp_path, facts(), {key: RIGHT[key] for key in ("base", "tuned")})
+    page = Elements(write_report(tmp_path).read_text(encoding="utf-8"))
+    for stage in ("probe", "select", "search"):
+        assert f"Not in this run: no finished result of 'sixtyfold {stage}'." in page.text
+    assert "no finished result of 'sixtyfold drift' and of 'sixtyfold diff'." in page.text
+    assert set(page.data()["charts"]) == {"by-level", "by-relation"}
+
+
+def test_one_model_alone_has_no_fact_table(tmp_path: Path) -> None:
+    write_answers(tmp_path, facts(), {"tuned": RIGHT["tuned"]})
+    page = Elements(write_report(tmp_path).read_text(encoding="utf-8"))
+    assert page.data()["facts"] is None
+    assert "70.0 (48.5–85.2)" in page.text
+
+
+def test_how_to_repeat(page: Elements) -> None:
+    assert "sixtyfold probe --match standard --model embedded --out probe" in page.text
+    assert "answers/tuned-test" in page.text
+    assert '"packages"' in page.text
+
+
+def test_commands_quote_what_a_shell_would_read() -> None:
+    manifest = {"stage": "probe", "spec": {"model": "a b;c", "top": [1, 3], "chat": True,
+                                           "limit": None, "four": False}}  # fmt: skip
+    assert commands({"p q": manifest}) == [
+        "sixtyfold probe --model 'a b;c' --top 1 3 --chat --out 'p q'"
+    ]
+
+
+def test_refusals(made_up: Path, tmp_path: Path) -> None:
+    with pytest.raises(IncompleteInput, match="holds no finished answers/NAME-test"):
+        run_report(ReportSpec(run=tmp_path))
+    with pytest.raises(BadInput, match="cannot write"):
+        run_report(ReportSpec(run=made_up, out=tmp_path / "none" / "report.html"))
+
+
+def test_a_failed_write_leaves_the_old_report(made_up: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    write_report(made_up, out)
+    before = out.read_bytes()
+    broken = tmp_path / "broken"
+    shutil.copytree(made_up, broken)
+    (broken / "answers" / "tuned-test" / "answers.parquet").write_bytes(b"no table")
+    with pytest.raises(Exception, match="not a readable Parquet table"):
+        write_report(broken, out)
+    assert out.read_bytes() == before
+    assert [path.name for path in tmp_path.glob(".*")] == []
