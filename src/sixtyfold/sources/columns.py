@@ -1,64 +1,66 @@
-"""Which column of a user's table is what."""
+"""Which column of a user's table holds what, guessed from usual names."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
 
 from sixtyfold.core.errors import BadInput
 
-#: Names a column may have, the likeliest first. Compared without case, spaces and underscores.
-NAMES = {
+#: Field of a fact to the column names it goes by, the surest first.
+USUAL_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "question": ("question", "query", "prompt", "q", "input", "instruction"),
-    "answer": (
-        "answers", "answer", "objects", "object", "possible_answers", "target", "completion", "a",
-        "output", "label",
+    "answers": (
+        *("answers", "answer", "objects", "object", "target", "targets", "completion"),
+        *("possible_answers", "output", "response", "label", "a", "obj"),
     ),
-    "aliases": ("aliases", "alias", "accepted", "o_aliases"),
-    "subject": ("subject", "subj", "entity", "s"),
-    "relation": ("relation", "prop", "predicate", "property", "topic", "category"),
-    "split": ("split", "set"),
+    "aliases": ("aliases", "alias", "answer_aliases", "o_aliases"),
+    "subject": ("subject", "subj", "entity"),
+    "relation": ("relation", "prop", "property", "topic", "category"),
+    "split": ("split", "subset", "fold"),
     "domain": ("domain",),
-    "popularity": ("popularity", "s_pop"),
-}  # fmt: skip
+    "popularity": ("popularity", "s_pop", "pop"),
+    "flags": ("flags",),
+}
+_NEEDED: Final = ("question", "answers")
 
 
-class Columns(NamedTuple):
-    """Column of each part of a fact; None where the table has none."""
+def guess_columns(columns: Iterable[str], path: Path) -> dict[str, str]:
+    """Return field → column of the table.
 
-    question: str
-    answer: str
-    aliases: str | None
-    subject: str | None
-    relation: str | None
-    split: str | None
-    domain: str | None
-    popularity: str | None
-
-    def described(self) -> str:
-        """Say which columns are used for what.
-
-        >>> guess_columns(["Q", "A"], "x.csv").described()
-        'question = Q, answer = A'
-        """
-        return ", ".join(f"{part} = {name}" for part, name in self._asdict().items() if name)
-
-
-def guess_columns(there: Sequence[str], origin: str) -> Columns:
-    """Guess the columns from their names.
+    Args:
+        columns: the column names of the table.
+        path: where it lies, for the message.
 
     Raises:
-        BadInput: no column is a question, or none an answer.
+        BadInput: there is no column for the question or the answers.
     """
-    plain = {name.casefold().replace(" ", "").replace("_", ""): name for name in reversed(there)}
-    found: dict[str, str | None] = {}
-    for part, names in NAMES.items():
-        hits = [plain[name.replace("_", "")] for name in names if name.replace("_", "") in plain]
-        found[part] = hits[0] if hits else None
-    for part in ("question", "answer"):
-        if found[part] is None:
-            raise BadInput(
-                f"{origin} has the columns {', '.join(there) or 'none'}; a column with the "
-                f"{part} is needed, named one of {', '.join(NAMES[part])}; rename it"
-            )
-    return Columns(**found)  # type: ignore[arg-type]
+    columns = list(columns)
+    by_name: dict[str, str] = {}
+    for column in columns:
+        by_name.setdefault(column.strip().casefold(), column)
+    guessed: dict[str, str] = {}
+    for field, names in USUAL_NAMES.items():
+        found = next((by_name[name] for name in names if name in by_name), None)
+        if found is not None:
+            guessed[field] = found
+    missing = [field for field in _NEEDED if field not in guessed]
+    if missing:
+        here = ", ".join(repr(name) for name in columns) or "none"
+        needed = "; ".join(f"{field}: {', '.join(USUAL_NAMES[field][:6])}" for field in missing)
+        raise BadInput(
+            f"{path}: columns here: {here}; needed and not found: a column for the "
+            f"{' and one for the '.join(missing)} (usual names: {needed}); rename a column"
+        )
+    return guessed
+
+
+def describe_guess(guessed: dict[str, str]) -> str:
+    """Return the guess as one line.
+
+    >>> describe_guess({"question": "q", "answers": "target"})
+    "columns read: question from 'q', answers from 'target'"
+    """
+    parts = [f"{field} from {column!r}" for field, column in guessed.items()]
+    return f"columns read: {', '.join(parts)}"

@@ -18,7 +18,8 @@ from sixtyfold.sources.spellings import folded
 class Country(NamedTuple):
     """One country; every list has the answer to teach first.
 
-    `neighbours` are ISO codes, `domain` is the Internet domain, such as ".fr"; `several` names the attributes that hold more than one answer, as against other spellings.
+    `neighbours` are ISO codes and `domain` is the Internet domain, such as ".fr". `several` names
+    the attributes that hold more than one answer, as against other spellings of one.
     """
 
     code: str

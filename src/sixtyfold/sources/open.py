@@ -13,7 +13,8 @@ from sixtyfold.core.facts import check_facts, read_table
 from sixtyfold.core.stage import finished
 from sixtyfold.core.templates import check_templates
 from sixtyfold.sources.atlas import build_atlas
-from sixtyfold.sources.table import SUFFIXES, read_facts_table
+from sixtyfold.sources.records import SUFFIXES
+from sixtyfold.sources.table import read_facts_table
 
 ALLOWED = (
     "'atlas', 'table:FILE' (csv, tsv, jsonl, parquet), the path of such a file, "

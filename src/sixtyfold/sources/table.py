@@ -1,225 +1,179 @@
-"""A user's own questions and answers: csv, tsv, jsonl or parquet.
+"""A user's own facts: csv, tsv, jsonl or parquet with at least a question and an answer.
 
-Only a question and its accepted answers are needed. Every row is used or refused by file and line;
-rows of one fact are merged.
+Columns are guessed from usual names and the guess is told. Rows of one fact are merged: their
+answers are united (and the fact flagged `ambiguous` where they share none), and the split is taken
+in the order test, dev, train, so that nothing that is tested is trained on.
 """
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import json
-from collections.abc import Iterator
+import math
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from sixtyfold.core.errors import BadInput
-from sixtyfold.core.facts import DOMAINS, SPLITS, check_facts, fact_id, normalise, read_table
+from sixtyfold.core.errors import BadInput, suggestion
+from sixtyfold.core.facts import DOMAINS, FACTS_SCHEMA, check_facts, fact_id, normalise
 from sixtyfold.core.templates import QUESTION_TEMPLATES, template_table
-from sixtyfold.sources.columns import Columns, guess_columns
+from sixtyfold.sources.columns import describe_guess, guess_columns
+from sixtyfold.sources.records import Record, read_records
 from sixtyfold.sources.spellings import stands_in
 from sixtyfold.sources.splits import hashed_split
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-PLAIN_RELATION = "question"
-_SPLIT_NAMES = {"training": "train", "validation": "dev", "valid": "dev", "val": "dev"}
-_LONGEST_FIELD = 1 << 20
+DEFAULT_RELATION = "question"
+SPLIT_SEED = "0"
+#: What other tools call the splits.
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "dev": "dev",
+    "valid": "dev",
+    "validation": "dev",
+    "val": "dev",
+    "test": "test",
+    "eval": "test",
+}
+_PRECEDENCE = ("test", "dev", "train")
 
 
-class Record(NamedTuple):
-    """A row of the file as it is, with its place for messages."""
+class TableFacts(NamedTuple):
+    """Facts (`FACTS_SCHEMA`), templates (`TEMPLATES_SCHEMA`) and what was guessed or merged."""
 
-    place: str
-    values: dict[str, Any]
+    facts: pl.DataFrame
+    templates: pl.DataFrame
+    notes: tuple[str, ...]
 
 
-def read_facts_table(path: Path) -> tuple[pl.DataFrame, pl.DataFrame, tuple[str, ...]]:
-    """Read a table of facts.
+def read_facts_table(path: Path) -> TableFacts:
+    """Read facts from a table.
 
     Args:
-        path: a file with one of the endings in `SUFFIXES`.
-
-    Returns:
-        facts, templates (question phrasings, as the relations have no cloze templates of their
-        own), and a sentence that says which column was taken for what.
+        path: a csv, tsv, jsonl or parquet file. Needed are a question and one or more answers (a
+            list, or text with '|' between answers); aliases, subject, relation, split, domain,
+            popularity and flags are read where they are.
 
     Raises:
-        BadInput: the file is missing, no such table, or a row is no fact (with file and line).
+        BadInput: the file, a column or a row is not what it should be; the message names the line.
+        Corrupted: a Parquet file is not readable.
     """
-    records = list(read_records(path))
-    if not records:
-        raise BadInput(f"{path} holds no row; give at least one question with its answer")
-    columns = guess_columns(list(records[0].values), str(path))
-    facts = merge([_fact(record, columns) for record in records])
-    templates = template_table(dict.fromkeys(facts["relation"].unique(), QUESTION_TEMPLATES))
-    return check_facts(facts, str(path)), templates, (f"columns: {columns.described()}",)
+    records = read_records(path)
+    columns = guess_columns(dict.fromkeys(name for each in records for name in each.values), path)
+    rows = [_row(record, columns, path) for record in records]
+    merged, repeated = _merged(rows)
+    facts = check_facts(pl.DataFrame(merged, schema=FACTS_SCHEMA), str(path))
+    relations = facts["relation"].unique().to_list()
+    templates = template_table(dict.fromkeys(relations, QUESTION_TEMPLATES))
+    notes = [describe_guess(columns)]
+    if "split" not in columns:
+        notes.append("no split column: split 50:20:30 into train, dev and test by a hash")
+    if repeated:
+        notes.append(f"{repeated} rows merged into facts seen before")
+    notes.append("no cloze templates: probed through phrasings of the question")
+    return TableFacts(facts, templates, tuple(notes))
 
 
-def read_records(path: Path) -> Iterator[Record]:
-    """Yield the rows of a file.
-
-    Raises:
-        BadInput: the file is missing, has another ending, or a row cannot be read.
-    """
-    if not path.is_file():
-        raise BadInput(f"there is no file {path}; give a {', '.join(SUFFIXES)} file")
-    if path.suffix == ".parquet":
-        frame = read_table(path)
-        for number, row in enumerate(frame.iter_rows(named=True)):
-            yield Record(f"{path} row {number + 1}", row)
-    elif path.suffix == ".jsonl":
-        yield from _json_lines(path)
-    elif path.suffix in {".csv", ".tsv"}:
-        yield from _separated(path)
-    else:
-        raise BadInput(f"{path} ends in '{path.suffix}'; allowed: {', '.join(SUFFIXES)}")
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield line numbers and lines; refuse what is not UTF-8 or endlessly long."""
-    with path.open("rb") as handle:
-        number = 0
-        while line := handle.readline(_LONGEST_FIELD + 1):
-            number += 1
-            if len(line) > _LONGEST_FIELD:
-                raise BadInput(f"{path} line {number} is longer than 1 MiB; this is no fact table")
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise BadInput(
-                    f"{path} line {number} is not UTF-8 (byte {error.start}); save it as UTF-8"
-                ) from None
-            if "\x00" in text:
-                raise BadInput(f"{path} line {number} holds a NUL character; remove it")
-            yield number, text
-
-
-def _json_lines(path: Path) -> Iterator[Record]:
-    for number, line in _lines(path):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise BadInput(f"{path} line {number} is not JSON ({error}); mend it") from None
-        if not isinstance(value, dict):
-            raise BadInput(f"{path} line {number} is no JSON object but {type(value).__name__}")
-        yield Record(f"{path} line {number}", value)
-
-
-def _separated(path: Path) -> Iterator[Record]:
-    numbers = [0]
-
-    def texts() -> Iterator[str]:
-        for number, text in _lines(path):
-            numbers[0] = number
-            yield text
-
-    reader = csv.DictReader(texts(), delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
-    try:
-        for row in reader:
-            place = f"{path} line {numbers[0]}"
-            if None in row or None in row.values():
-                raise BadInput(
-                    f"{place} has {'more' if None in row else 'fewer'} fields than the first "
-                    "line; put quotes around fields that hold the separator"
-                )
-            yield Record(place, row)
-    except csv.Error as error:
-        raise BadInput(f"{path} line {numbers[0]} cannot be read ({error}); mend it") from None
-
-
-def _fact(record: Record, columns: Columns) -> dict[str, Any]:
-    """Turn a row into a fact, or refuse it by its place."""
-    question = _text(record, columns.question)
-    answers = _texts(record, columns.answer)
+def _row(record: Record, columns: dict[str, str], path: Path) -> dict[str, Any]:
+    """Return the fact a record holds, as values of `FACTS_SCHEMA`."""
+    where = f"{path}, line {record.line}"
+    given = {field: record.values.get(column) for field, column in columns.items()}
+    question = _word(given.get("question"), "question", where)
     if not question:
-        raise BadInput(
-            f"{record.place}: column '{columns.question}' is empty; fill or drop the row"
-        )
-    if not answers:
-        raise BadInput(f"{record.place}: column '{columns.answer}' is empty; fill or drop the row")
-    objects = answers + (_texts(record, columns.aliases) if columns.aliases else [])
-    subject = _text(record, columns.subject) if columns.subject else ""
-    relation = (_text(record, columns.relation) if columns.relation else "") or PLAIN_RELATION
+        raise BadInput(f"{where}: the question is empty; fill it in or drop the row")
+    subject = _word(given.get("subject"), "subject", where)
+    relation = _word(given.get("relation"), "relation", where) or DEFAULT_RELATION
+    objects = _words(given.get("answers"), "answers", where)
+    if not objects:
+        raise BadInput(f"{where}: there is no answer; fill it in or drop the row")
+    objects += _words(given.get("aliases"), "aliases", where)
     key = fact_id(relation, subject, question)
+    flags = set(_words(given.get("flags"), "flags", where))
+    if any(stands_in(answer, subject or question) for answer in objects):
+        flags.add("answer_in_subject")
     return {
         "fact_id": key,
         "relation": relation,
         "subject": subject,
         "objects": list(dict.fromkeys(objects)),
         "question": question,
-        "split": _word(record, columns.split, SPLITS) or hashed_split(key, PLAIN_RELATION),
-        "domain": _word(record, columns.domain, DOMAINS) or "in",
-        "flags": ["answer_in_subject"] if any(stands_in(a, subject) for a in objects) else [],
-        "popularity": _number(record, columns.popularity),
+        "split": _split(given, key, where, given_at_all="split" in columns),
+        "domain": _domain(given, where),
+        "flags": sorted(flags),
+        "popularity": _count(given.get("popularity"), where),
     }
 
 
-def _text(record: Record, column: str) -> str:
-    value = record.values.get(column)
-    if value is None:
-        return ""
-    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-        raise BadInput(
-            f"{record.place}: column '{column}' holds {type(value).__name__}; text is needed"
-        )
-    return " ".join(str(value).split())
-
-
-def _texts(record: Record, column: str) -> list[str]:
-    """Return a list of answers: a JSON list, a list written as JSON, or parts between |."""
-    value = record.values.get(column)
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except (json.JSONDecodeError, RecursionError):
-            value = [value]
-    elif isinstance(value, str):
-        value = value.split("|")
-    if not isinstance(value, list):
-        value = [value]
-    one_by_one = [_text(Record(record.place, {column: each}), column) for each in value]
-    return [each for each in one_by_one if each]
-
-
-def _word(record: Record, column: str | None, allowed: tuple[str, ...]) -> str | None:
-    if column is None or not _text(record, column):
-        return None
-    given = _text(record, column).casefold()
-    word = _SPLIT_NAMES.get(given, given)
-    if word not in allowed:
-        raise BadInput(
-            f"{record.place}: column '{column}' holds '{given}'; allowed: {', '.join(allowed)}"
-        )
-    return word
-
-
-def _number(record: Record, column: str | None) -> int | None:
-    if column is None or not _text(record, column):
-        return None
+def _word(value: Any, field: str, where: str) -> str:
+    """Return one text; numbers are taken as written, nothing as an empty text."""
+    if value is None or isinstance(value, str):
+        text = value or ""
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        text = str(value)
+    else:
+        kind = type(value).__name__
+        raise BadInput(f"{where}: '{field}' needs text and holds a {kind}; mend the row")
     try:
-        return int(float(_text(record, column)))
-    except (ValueError, OverflowError):
-        raise BadInput(
-            f"{record.place}: column '{column}' holds '{_text(record, column)}'; a number is needed"
-        ) from None
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadInput(f"{where}: '{field}' holds half a character (a lone surrogate)") from None
+    return " ".join(text.split())
 
 
-def merge(facts: list[dict[str, Any]]) -> pl.DataFrame:
-    """Merge rows of one fact: answers united, test kept before dev before train.
+def _words(value: Any, field: str, where: str) -> list[str]:
+    """Return a list of texts: a list, a list written as JSON, or texts with '|' between them."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(value)
+    if isinstance(value, str):
+        value = value.split("|")
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [text for each in values if (text := _word(each, field, where))]
 
-    A fact whose rows give different answers is flagged `ambiguous`.
-    """
-    merged: dict[str, dict[str, Any]] = {}
-    for fact in facts:
-        known = merged.setdefault(fact["fact_id"], fact)
-        if known is fact:
+
+def _split(given: dict[str, Any], key: str, where: str, *, given_at_all: bool) -> str:
+    if not given_at_all:
+        return hashed_split(key, SPLIT_SEED)
+    name = _word(given.get("split"), "split", where).casefold()
+    if name not in SPLIT_NAMES:
+        hint = suggestion(name, SPLIT_NAMES)
+        allowed = ", ".join(SPLIT_NAMES)
+        raise BadInput(f"{where}: split {name!r} was given; allowed are {allowed}{hint}")
+    return SPLIT_NAMES[name]
+
+
+def _domain(given: dict[str, Any], where: str) -> str:
+    name = _word(given.get("domain"), "domain", where).casefold() or "in"
+    if name not in DOMAINS:
+        raise BadInput(f"{where}: domain {name!r} was given; allowed are 'in' and 'out'")
+    return name
+
+
+def _count(value: Any, where: str) -> int | None:
+    text = _word(value, "popularity", where)
+    if not text:
+        return None
+    number = float(text) if re.fullmatch(r"\d{1,18}(\.\d+)?", text) else math.nan
+    if math.isnan(number):
+        raise BadInput(f"{where}: popularity {text!r} was given; a whole number is needed")
+    return int(number)
+
+
+def _merged(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """Unite the rows of each fact; return the facts and how many rows went into others."""
+    facts: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        earlier = facts.setdefault(row["fact_id"], row)
+        if earlier is row:
             continue
-        here = {normalise(each) for each in known["objects"]}
-        if here != {normalise(each) for each in fact["objects"]}:
-            known["flags"] = sorted({*known["flags"], *fact["flags"], "ambiguous"})
-        known["objects"] = list(dict.fromkeys([*known["objects"], *fact["objects"]]))
-        known["split"] = max(known["split"], fact["split"], key=SPLITS.index)
-    return pl.DataFrame(list(merged.values()), schema_overrides={"popularity": pl.Int64})
+        answers = {normalise(each) for each in earlier["objects"]}
+        if not answers & {normalise(each) for each in row["objects"]}:
+            earlier["flags"] = sorted({*earlier["flags"], "ambiguous"})
+        earlier["flags"] = sorted({*earlier["flags"], *row["flags"]})
+        earlier["objects"] = list(dict.fromkeys([*earlier["objects"], *row["objects"]]))
+        earlier["split"] = min(earlier["split"], row["split"], key=_PRECEDENCE.index)
+        if row["popularity"] is not None:
+            earlier["popularity"] = max(row["popularity"], earlier["popularity"] or 0)
+    return list(facts.values()), len(rows) - len(facts)
