@@ -67,9 +67,12 @@ def test_a_larger_limit_contains_a_smaller_one(table: Path, tmp_path: Path) -> N
 
 
 def test_plan_counts_what_would_be_written(table: Path, tmp_path: Path) -> None:
-    out = tmp_path / "facts"
-    assert plan(FactsBuildSpec(facts=str(table), out=out, limit=4)) == {"facts": 4, "templates": 7}
-    assert not out.exists()
+    spec = FactsBuildSpec(facts=str(table), out=tmp_path / "facts", limit=4)
+    planned = plan(spec)
+    assert not spec.out.exists()
+    written = build(spec).table("facts")["split"].to_list()
+    assert planned == {split: written.count(split) for split in ("train", "dev", "test")}
+    assert sum(planned.values()) == 4
 
 
 def test_more_than_there_is_is_refused_before_anything_is_written(

@@ -216,11 +216,14 @@ def test_any_csv_rows_are_facts_or_a_clear_line(
 
 
 def refuses_cleanly(path: Path) -> None:
+    complaint = ""
     try:
         facts = read_facts_table(path).facts
     except (BadInput, Corrupted) as refused:
-        assert str(path) in str(refused)
-        assert "\n" not in str(refused)
+        complaint = str(refused)
+    if complaint:
+        assert str(path) in complaint
+        assert "\n" not in complaint
     else:
         assert facts.height >= 1
         assert facts["objects"].list.len().min() >= 1

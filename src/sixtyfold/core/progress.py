@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-def progress(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
-    """Yield the items while a bar shows how many are done and the time left.
+@contextlib.contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar while a block runs.
 
     Args:
-        items: the work.
         what: name of the work, shown before the bar.
-        total: number of items.
+        total: number of steps.
+
+    Yields:
+        a function to call after each step.
     """
     if not sys.stderr.isatty():
-        yield from items
+        yield lambda: None
         return
     from rich.console import Console
     from rich.progress import (
@@ -37,6 +41,12 @@ def progress(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
+
+
+def progress(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+    """Yield the items while a bar shows how many are done and the time left."""
+    with progress_bar(what, total) as advance:
         for item in items:
             yield item
-            bar.advance(task)
+            advance()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator
 
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Hide the progress bars and warnings of transformers in a block."""
+    """Hide the progress bars and warnings of transformers in a block.
+
+    Its GGUF reader draws a bar that no setting reaches, so what is written to the error stream is
+    held back as well.
+    """
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()
@@ -16,7 +21,8 @@ def quiet_transformers() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:

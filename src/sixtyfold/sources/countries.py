@@ -18,8 +18,8 @@ from sixtyfold.sources.spellings import folded
 class Country(NamedTuple):
     """One country; every list has the answer to teach first.
 
-    `neighbours` are ISO codes and `domain` is the Internet domain, such as ".fr". `several` names
-    the attributes that hold more than one answer, as against other spellings of one.
+    `neighbours` are ISO codes. `several` names the attributes that hold more than one answer, as
+    against other spellings of one.
     """
 
     code: str
@@ -31,7 +31,6 @@ class Country(NamedTuple):
     currencies: list[str]
     demonyms: list[str]
     neighbours: list[str]
-    domain: str
     population: int
     several: frozenset[str]
 
@@ -86,7 +85,6 @@ def _country(
         currencies=currencies,
         demonyms=corrections["demonyms"].get(code, [info.get("demonym") or ""]),
         neighbours=sorted(near, key=lambda each: (-listed[each]["population"], each)),
-        domain=entry["tld"],
         population=entry["population"],
         several=frozenset(key for key, more in several.items() if more),
     )

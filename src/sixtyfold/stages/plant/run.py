@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
-from sixtyfold.core.quiet import quiet_transformers
+from sixtyfold.core.checkpoint_saving import save_checkpoint
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.stages.plant.corpus import Corpus, build_corpus
 from sixtyfold.stages.plant.spec import PlantSpec
@@ -36,14 +35,7 @@ def _train_and_save(stage: StageDirectory, corpus: Corpus, spec: PlantSpec) -> d
     tokenizer = train_tokenizer([*corpus.sentences, *corpus.facts["question"]])
     model = new_model(spec, tokenizer)
     loss = train_model(model, tokenizer, corpus.sentences, spec)
-    temporary = stage.path / ".saving"
-    shutil.rmtree(temporary, ignore_errors=True)
-    with quiet_transformers():
-        model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-    for path in sorted(temporary.iterdir()):
-        path.replace(stage.path / path.name)
-    temporary.rmdir()
+    save_checkpoint(model, tokenizer, stage.path)
     return {"parameters": model.num_parameters(), "last_loss": loss}
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
+from sixtyfold.core.checkpoint_saving import save_checkpoint
 from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.models import (
@@ -16,7 +16,6 @@ from sixtyfold.core.models import (
     read_model,
     resolve_device,
 )
-from sixtyfold.core.quiet import quiet_transformers
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage, write_atomic
 from sixtyfold.stages.tune.examples import Example, encode_examples
 from sixtyfold.stages.tune.spec import TuneSpec
@@ -62,10 +61,8 @@ def _train_and_save(
 
     set_seed(spec.seed)
     model = read_model(directory, trust_remote_code=spec.trust_remote_code, dtype="float32")
-    with quiet_transformers():
-        model = model.to(resolve_device(spec.device))
-        trained = train(model, tokenizer, examples, spec)
-        save_checkpoint(trained.model, tokenizer, stage.path)
+    trained = train(model.to(resolve_device(spec.device)), tokenizer, examples, spec)
+    save_checkpoint(trained.model, tokenizer, stage.path)
     report = {
         "examples": trained.examples_seen,
         "target_tokens": trained.target_tokens_seen,
@@ -75,19 +72,6 @@ def _train_and_save(
     card = model_card(spec, report, model_licence(directory, spec.model))
     write_atomic(stage.path / "README.md", lambda path: path.write_text(card, encoding="utf-8"))
     return report
-
-
-def save_checkpoint(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Save a model beside `folder` and move its files in one by one, weights last."""
-    temporary = folder / ".saving"
-    shutil.rmtree(temporary, ignore_errors=True)
-    model.save_pretrained(temporary)
-    tokenizer.save_pretrained(temporary)
-    for path in sorted(
-        temporary.iterdir(), key=lambda each: (each.suffix == ".safetensors", each.name)
-    ):
-        path.replace(folder / path.name)
-    temporary.rmdir()
 
 
 def model_card(spec: TuneSpec, report: dict[str, Any], licence: str | None) -> str:

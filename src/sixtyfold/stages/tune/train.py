@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from sixtyfold.core.errors import SixtyfoldError
 from sixtyfold.core.models import cpu_has_bfloat16
+from sixtyfold.core.progress import progress_bar
 from sixtyfold.stages.tune.examples import IGNORED, Example
 from sixtyfold.stages.tune.spec import TuneSpec
 
@@ -62,7 +63,9 @@ def train(model: Any, tokenizer: Any, examples: Sequence[Example], spec: TuneSpe
         check_dataset(trainer.train_dataset, examples)
         counting = _CountingCollator(trainer.data_collator)
         trainer.data_collator = counting
-        trainer.train()
+        with progress_bar("tune", planned_steps(examples, spec)) as advance:
+            trainer.add_callback(_each_step(advance))
+            trainer.train()
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
         trained = trainer.model
         if spec.lora_rank is not None:
@@ -72,6 +75,22 @@ def train(model: Any, tokenizer: Any, examples: Sequence[Example], spec: TuneSpe
         )
     check_trained(found, examples, spec)
     return found
+
+
+def planned_steps(examples: Sequence[Example], spec: TuneSpec) -> int:
+    """Return the number of optimiser steps."""
+    return -(-len(examples) // spec.batch) * spec.epochs
+
+
+def _each_step(advance: Callable[[], None]) -> Any:
+    """Return a trainer callback that calls `advance` after every optimiser step."""
+    from transformers import TrainerCallback
+
+    class EachStep(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            advance()
+
+    return EachStep()
 
 
 def trainer_arguments(spec: TuneSpec, scratch: str, model: Any) -> Any:
@@ -118,7 +137,7 @@ def check_dataset(dataset: Any, examples: Sequence[Example]) -> None:
 
 def check_trained(found: Trained, examples: Sequence[Example], spec: TuneSpec) -> None:
     """Assert examples, target tokens, steps and loss of a finished training."""
-    steps = -(-len(examples) // spec.batch) * spec.epochs
+    steps = planned_steps(examples, spec)
     targets = sum(example.targets for example in examples) * spec.epochs
     wanted = (len(examples) * spec.epochs, targets, steps)
     seen = (found.examples_seen, found.target_tokens_seen, found.steps)
