@@ -3,6 +3,9 @@
 Every restoration by relative change is paired with the interpolation that leaves the same norm of
 the update, and the tuned model itself is a candidate. The best dev accuracy (macro over relations)
 is chosen; of equal ones the one nearest to the tuned model.
+
+Norms are those of the float32 weights. The model that answers runs in the number format of
+`--dtype`, to which every candidate, the tuned model included, is rounded; the manifest names it.
 """
 
 from __future__ import annotations
@@ -16,7 +19,13 @@ from sixtyfold.core.accuracy import ANSWERS_SCHEMA, accuracy
 from sixtyfold.core.checkpoint_pair import open_pair
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import seeded_order
-from sixtyfold.core.models import model_directory, model_fingerprint, release_model
+from sixtyfold.core.models import (
+    model_directory,
+    model_fingerprint,
+    release_model,
+    resolve_device,
+    resolve_dtype,
+)
 from sixtyfold.core.progress import progress
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.core.tensor_names import canonical
@@ -56,7 +65,9 @@ def search(spec: SearchSpec) -> Finished:
         answers = stage.join_parts("answers", len(listed), ["candidate", "fact_id"])
         table = stage.write_table("candidates", _scores(listed, answers))
         stage.write_json("chosen", choose(table))
-        return stage.finish({"candidates": table.height, "answers": answers.height})
+        rows = {"candidates": table.height, "answers": answers.height}
+        answered_in = str(resolve_dtype(spec.dtype, resolve_device(spec.device)))
+        return stage.finish(rows, answered_in=answered_in)
 
 
 def plan(spec: SearchSpec) -> dict[str, Any]:
