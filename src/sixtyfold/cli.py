@@ -95,9 +95,9 @@ COMMANDS: dict[str, Command] = {
 
 def main() -> None:
     """Run the command line and exit."""
-    # Before torch is imported: threads that wait for each other sleep instead of spinning. On a
-    # machine that others use too, spinning made a step 16 times slower (docs/decisions/004).
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Before torch is imported: threads that wait for each other spin for a short while, then sleep.
+    # Spinning for long made a step 16 times slower beside another job (docs/decisions/004).
+    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     sys.exit(run_command(sys.argv[1:]))
 
 
