@@ -1,13 +1,13 @@
 # setup       everything needed to run and test       setup-dev  also docs, oracles, browsers
 # run         the main job: embedded model and facts, result in runs/quickstart
-# test        all quick tests                         test-all   also the embedded model and packaging
+# test        all quick tests                         test-all   also the embedded model and the kill storm
 # Each target sets up what it needs first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 
-.PHONY: setup setup-dev run test test-embedded test-all lint format clean-run kill-run
+.PHONY: setup setup-dev run test test-embedded test-long test-all lint format clean-run
 
 setup: $(VENV)/.setup
 
@@ -40,8 +40,10 @@ format: setup
 test-embedded: setup
 	$(BIN)/python -m pytest -q -m embedded
 
-test-all: test test-embedded
+test-long: setup
 	$(BIN)/python -m pytest -q -m long
+
+test-all: test test-embedded test-long
 
 clean-run:
 	rm -rf $(OUT)
