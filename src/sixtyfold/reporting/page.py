@@ -28,6 +28,8 @@ class Table(NamedTuple):
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    words: bool = False
+    """Whether the cells are sentences, which wrap, rather than numbers, which line up."""
 
 
 class Figure(NamedTuple):

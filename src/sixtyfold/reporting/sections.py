@@ -186,7 +186,7 @@ def _receipt_tables(receipt: dict[str, Any]) -> list[Table]:
         for key, value in receipt.items()
         if key != "per_level_and_relation"
     ]
-    tables = [Table("Receipt of the training set", ["", "value"], rows)]
+    tables = [Table("Receipt of the training set", ["", "value"], rows, words=True)]
     if crossed:
         columns = ("relation", "level", "len")
         cells = [[_cell(row.get(column)) for column in columns] for row in crossed]
