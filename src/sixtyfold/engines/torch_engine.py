@@ -96,19 +96,25 @@ class Batch:
     def __len__(self) -> int:
         return int(self.mask_BL.shape[0])
 
-    @torch.inference_mode()
     def forward(self, ids_BL: torch.Tensor, positions_BL: torch.Tensor) -> None:
         """Run new tokens; `mask_BL` must already cover them."""
+        self.logits_BV = self._run(ids_BL, positions_BL, logits_to_keep=1)[:, -1]
+
+    @torch.inference_mode()
+    def _run(
+        self, ids_BL: torch.Tensor, positions_BL: torch.Tensor, logits_to_keep: int
+    ) -> torch.Tensor:
+        """Run tokens behind the cache; return float32 logits of the last ones (0: of all)."""
         out = self.model(
             input_ids=ids_BL,
             attention_mask=self.mask_BL,
             position_ids=positions_BL,
             past_key_values=self.cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=logits_to_keep,
         )
         self.cache = out.past_key_values
-        self.logits_BV = out.logits[:, -1].float()
+        return torch.as_tensor(out.logits.float())
 
     @torch.inference_mode()
     def step(self, tokens_B: torch.Tensor) -> None:
@@ -140,14 +146,7 @@ class Batch:
         )
         positions_BL = self.mask_BL.sum(1, keepdim=True) + torch.arange(longest, device=device)
         self.mask_BL = torch.cat([self.mask_BL, real_BL], 1)
-        out = self.model(
-            input_ids=ids_BL,
-            attention_mask=self.mask_BL,
-            position_ids=positions_BL,
-            past_key_values=self.cache,
-            use_cache=True,
-        )
-        return out.logits.float()
+        return self._run(ids_BL, positions_BL, logits_to_keep=0)
 
     def fork(self, rows: Sequence[int] | torch.Tensor) -> Batch:
         """Return a copy that holds the given rows, in that order, repeated as given."""
