@@ -12,8 +12,9 @@ from pathlib import Path
 from sixtyfold.core.models import Dtype, resolve_device, resolve_dtype
 from sixtyfold.core.safetensors_file import open_checkpoint
 
-PREFILL_SHARE = 0.5
-STEP_SHARE = 0.2
+# Medians of 5 on 2 cores with AVX-512 BF16: SmolLM2-135M, 96 rows, prompts of 12 tokens.
+PREFILL_SHARE = 0.8
+STEP_SHARE = 0.36
 _SIDE = 1024
 
 
