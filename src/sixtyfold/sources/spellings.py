@@ -15,6 +15,8 @@ def plain(text: str) -> str:
     >>> plain("São Tomé"), plain("Łódź")
     ('Sao Tome', 'Lodz')
     """
+    if text.isascii():
+        return text
     decomposed = unicodedata.normalize("NFKD", text.translate(_APART))
     kept = "".join(each for each in decomposed if not unicodedata.combining(each))
     return unicodedata.normalize("NFC", kept)

@@ -1,0 +1,67 @@
+"""A user's file of cloze templates: it replaces those of a relation, or adds to them.
+
+    capital:                    # replaces
+      - "The capital of {subject} is"
+    P17:                        # adds
+      add: ["{subject} is a place in the country of"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from sixtyfold.core.errors import BadInput, suggestion
+from sixtyfold.core.templates import template_table
+
+
+def with_template_file(
+    templates: pl.DataFrame, path: Path, relations: Iterable[str]
+) -> pl.DataFrame:
+    """Return the templates with those of a file put in.
+
+    Args:
+        templates: a table of `TEMPLATES_SCHEMA`.
+        path: YAML, relation to a list of texts (replaces) or to `add:` and a list (adds).
+        relations: the relations there are.
+
+    Raises:
+        BadInput: the file is not readable YAML of that form, names a relation that is not here, or
+            holds a text that is no template.
+    """
+    known = sorted(relations)
+    texts: dict[str, list[str]] = {
+        name: templates.filter(pl.col("relation") == name).sort("template_id")["text"].to_list()
+        for name in known
+    }
+    for relation, given in _read(path).items():
+        if relation not in texts:
+            raise BadInput(
+                f"{path}: there is no relation {relation!r} in these facts"
+                f"{suggestion(str(relation), known)}; relations here: {', '.join(known)}"
+            )
+        adds = isinstance(given, dict) and set(given) == {"add"}
+        listed = given["add"] if adds else given
+        if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
+            raise BadInput(
+                f"{path}: relation '{relation}' needs a list of texts, or 'add:' and a list"
+            )
+        texts[relation] = list(dict.fromkeys([*(texts[relation] if adds else []), *listed]))
+    return template_table(texts)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"--templates {path} cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise BadInput(f"--templates {path} is not readable YAML ({reason})") from None
+    if not isinstance(content, dict):
+        raise BadInput(f"--templates {path} holds no 'relation: [texts]'; see 'facts build --help'")
+    return content
