@@ -64,6 +64,12 @@ COMMANDS: dict[str, Command] = {
         "sixtyfold.sources.inspect:run",
         "sixtyfold.console:show_table",
     ),
+    "facts templates": Command(
+        "how well each cloze template brings out what a model knows",
+        "sixtyfold.workflows.templates_spec:FactsTemplatesSpec",
+        "sixtyfold.workflows.templates:run",
+        "sixtyfold.console:show_templates",
+    ),
     "probe": _stage("probe", "recall and level per fact"),
     "select": _stage("select", "a training set with a receipt"),
     "tune": _stage("tune", "a checkpoint out of a selection"),

@@ -94,6 +94,19 @@ def show_table(result: Any, _: Spec, *, silent: bool) -> list[dict[str, Any]]:
     return rows
 
 
+def show_templates(result: Finished, spec: Spec, *, silent: bool) -> list[dict[str, Any]]:
+    """Show every template with its recall, the best of each relation first."""
+    table = result.table("template_recall")
+    order = table.sort(["relation", "recall"], descending=[False, True])
+    columns = ["relation", "recall", "share_of_best", "verdict", "text"]
+    show_table(order.select(columns), spec, silent=silent)
+    if not silent:
+        counts = table["verdict"].value_counts().sort("verdict")
+        _say(", ".join(f"{count} {verdict}" for verdict, count in counts.iter_rows()))
+        _ending(result.path)
+    return table.to_dicts()
+
+
 def show_plan(result: dict[str, Any], _: Spec, *, silent: bool) -> dict[str, Any]:
     """Show what a command would do."""
     if not silent:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 LEVELS = (0, 1, 2, 3, 4)
 CUTS = (0.0, 0.25, 0.5, 0.75)
 DRAWS_PER_TEMPLATE = 10
+#: The classes of SliCK (arXiv 2405.05904), the best known first.
+SLICK_CLASSES = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
 
 
 def level_of(recall: float) -> int:

@@ -52,6 +52,21 @@ def _frame(form: PromptForm, question: str) -> str:
     )
 
 
+def messages_of(
+    options: PromptOptions, question: str, shots: Sequence[Shot] = ()
+) -> list[dict[str, str]]:
+    """Return the prompt of the chat form as messages: system, worked examples, question."""
+    messages = (
+        [{"role": "system", "content": options.system_prompt}] if options.system_prompt else []
+    )
+    for shot in shots:
+        messages += [
+            {"role": "user", "content": shot.question},
+            {"role": "assistant", "content": shot.answer},
+        ]
+    return [*messages, {"role": "user", "content": question}]
+
+
 def question_ids(
     tokenizer: Any, options: PromptOptions, question: str, shots: Sequence[Shot] = ()
 ) -> list[int]:
@@ -67,15 +82,7 @@ def question_ids(
             "--prompt-form chat was given and the tokenizer has no chat template; "
             "use plain or papers"
         )
-    messages = (
-        [{"role": "system", "content": options.system_prompt}] if options.system_prompt else []
-    )
-    for shot in shots:
-        messages += [
-            {"role": "user", "content": shot.question},
-            {"role": "assistant", "content": shot.answer},
-        ]
-    messages.append({"role": "user", "content": question})
+    messages = messages_of(options, question, shots)
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,11 @@ import yaml
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import normalise, text_lists
 from sixtyfold.sources.countries import load_countries
+from sixtyfold.sources.fields import word
 from sixtyfold.sources.relations import read_data
+
+#: The atlas accepts them for the whole; an answer that is one of them is not the others.
+_PARTS_OF_COUNTRIES = {"England", "Scotland", "Wales", "Northern Ireland"}
 
 
 def add_aliases(rows: pl.DataFrame, wanted: str | None) -> tuple[pl.DataFrame, list[str]]:
@@ -58,8 +63,9 @@ def country_names() -> Mapping[str, Sequence[str]]:
     """Return the names of every country by each of them, normalised."""
     names: dict[str, list[str]] = {}
     for country in load_countries(read_data("atlas_names.yaml")).values():
-        for name in country.names:
-            names.setdefault(normalise(name), []).extend(country.names)
+        whole = [name for name in country.names if name not in _PARTS_OF_COUNTRIES]
+        for name in whole:
+            names.setdefault(normalise(name), []).extend(whole)
     return names
 
 
@@ -68,8 +74,11 @@ def _read_file(path: Path) -> dict[str, list[str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".csv":
-            rows = [row for row in csv.reader(text.splitlines(), strict=True) if row]
-            content: Any = {row[0]: row[1:] for row in rows}
+            content: Any = {}
+            for answer, *listed in filter(
+                None, csv.reader(io.StringIO(text, newline=""), strict=True)
+            ):
+                content.setdefault(answer, []).extend(listed)
         else:
             content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
     except OSError as error:
@@ -82,11 +91,17 @@ def _read_file(path: Path) -> dict[str, list[str]]:
         raise BadInput(f"--aliases {path} is not readable ({reason})") from None
     if not isinstance(content, dict):
         raise BadInput(f"--aliases {path} needs answers with their aliases, as 'answer: [alias]'")
-    return {normalise(str(answer)): _texts(path, answer, listed) for answer, listed in content.items()}
+    names: dict[str, list[str]] = {}
+    for answer, listed in content.items():
+        if isinstance(answer, bool) or not isinstance(answer, (str, int, float)):
+            raise BadInput(f"--aliases {path}: the answer {answer!r} is no text; put it in quotes")
+        names.setdefault(normalise(str(answer)), []).extend(_texts(path, answer, listed))
+    return names
 
 
 def _texts(path: Path, answer: Any, listed: Any) -> list[str]:
     values = [listed] if isinstance(listed, str) else listed
     if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
         raise BadInput(f"--aliases {path}: {answer!r} needs a list of texts as aliases")
-    return [" ".join(each.split()) for each in values if each.strip()]
+    where = f"--aliases {path}: {answer!r}"
+    return [text for each in values if (text := word(each, "aliases", where))]

@@ -39,12 +39,21 @@ def plan(spec: FactsBuildSpec) -> dict[str, int]:
 
 def sampled(facts: pl.DataFrame, spec: FactsBuildSpec) -> pl.DataFrame:
     """Return the facts of every split, sampled where a size is given; sorted by key."""
+    if spec.per_relation is not None:
+        facts = per_relation(facts, spec.per_relation, spec.seed)
     parts = []
     for split in SPLITS:
         size = getattr(spec, split)
         rows = facts.filter(pl.col("split") == split)
         parts.append(rows if size is None else sample_split(facts, split, size, spec.seed))
     return pl.concat(parts).sort("fact_id")
+
+
+def per_relation(facts: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:
+    """Return at most so many facts of each relation and split, the first of a seeded shuffle."""
+    shuffled = facts[seeded_order(facts["fact_id"].to_list(), seed)]
+    turn = pl.int_range(pl.len()).over("relation", "split")
+    return shuffled.filter(turn < most).sort("fact_id")
 
 
 def limited(facts: pl.DataFrame, spec: FactsBuildSpec) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""What a user may ask of any fact set: domains, no ambiguous facts, splits without shared entities."""
+"""What a user may ask of any fact set: domains, no ambiguous facts, no entities across splits."""
 
 from __future__ import annotations
 

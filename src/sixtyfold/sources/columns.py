@@ -52,14 +52,24 @@ def choose_columns(
             guessed.setdefault(field, found)
     missing = [field for field in _NEEDED if field not in guessed]
     if missing:
-        here = ", ".join(repr(name) for name in columns) or "none"
         needed = "; ".join(f"{field}: {', '.join(USUAL_NAMES[field][:6])}" for field in missing)
         raise BadInput(
-            f"{origin}: columns here: {here}; needed and not found: a column for the "
+            f"{origin}: columns here: {listed(columns)}; needed and not found: a column for the "
             f"{' and one for the '.join(missing)} (usual names: {needed}); "
             "name it with --columns question=NAME,answers=NAME of 'sixtyfold facts build'"
         )
     return guessed
+
+
+def listed(columns: Iterable[str], most: int = 20) -> str:
+    """Return column names for a message, however many and long they are.
+
+    >>> listed(["a", "b", "c"], most=2)
+    "'a', 'b' and 1 more"
+    """
+    names = [repr(name[:40]) for name in columns]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more
 
 
 def _named(named: str, columns: list[str], origin: Path | str) -> dict[str, str]:
@@ -75,10 +85,16 @@ def _named(named: str, columns: list[str], origin: Path | str) -> dict[str, str]
                 f"{allowed}{hint}"
             )
         if column not in columns:
-            here = ", ".join(repr(name) for name in columns) or "none"
             raise BadInput(
                 f"{origin}: --columns names {column!r}, which is no column here; "
-                f"columns here: {here}{suggestion(column, columns)}"
+                f"columns here: {listed(columns)}{suggestion(column, columns)}"
+            )
+        if field in found:
+            raise BadInput(f"--columns names the field {field!r} twice; name each field once")
+        other = next((each for each in found if found[each] == column), None)
+        if other is not None:
+            raise BadInput(
+                f"--columns gives {column!r} to {other!r} and to {field!r}; give each its own"
             )
         found[field] = column
     return found

@@ -2,13 +2,13 @@
 
 An entity is recognised in any case, accent, width or script ("MOSKVA", "Москва"): names are
 transliterated to plain letters before they are compared. Names that differ beyond that ("Moscow")
-are one entity only where both stand among the accepted answers of a fact.
+are one entity only where one of the two facts that are compared accepts both.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import polars as pl
 from anyascii import anyascii
@@ -39,7 +39,7 @@ def entity_key(name: str) -> str:
     (True, True)
     """
     key = folded(anyascii(name) if not name.isascii() else name)
-    return key.removeprefix("the ") or key
+    return key.removeprefix("the ") or normalise(name)  # "!!!" is a name without a word
 
 
 def shared_with_held_out(facts: pl.DataFrame, entities: Overlap = "none") -> pl.DataFrame:
@@ -51,14 +51,13 @@ def shared_with_held_out(facts: pl.DataFrame, entities: Overlap = "none") -> pl.
             a subject or an answer of a held-out fact (`entities`).
 
     Returns:
-        a table of `OVERLAP_SCHEMA`, one row per training fact and kind of sharing (with the first
-        held-out fact by key), sorted.
+        a table of `OVERLAP_SCHEMA`, one row per training fact and kind of sharing, sorted; of
+        several held-out facts the first by key, one with that subject before one with that answer.
     """
     training = facts.filter(pl.col("split") == "train")
     held = facts.filter(pl.col("split") != "train").sort("fact_id")
     parts = [
-        _joined(_keyed(training, kind), _keyed(held, kind), kind)
-        for kind in ("fact", "question")
+        _joined(_keyed(training, kind), _keyed(held, kind), kind) for kind in ("fact", "question")
     ]
     if entities == "subjects":
         parts.append(_joined(_keyed(training, "subject"), _keyed(held, "subject"), "subject"))
@@ -70,30 +69,14 @@ def shared_with_held_out(facts: pl.DataFrame, entities: Overlap = "none") -> pl.
 
 def _keyed(facts: pl.DataFrame, kind: str) -> pl.DataFrame:
     """Return one row per fact and key of a kind: key, what, fact_id, question, split."""
-    rows = [
-        (key, what, fact_id, question, split)
-        for fact_id, question, split, found in _keys(facts, kind)
-        for key, what in found
-        if key
-    ]
-    names = ["key", "what", "fact_id", "question", "split"]
-    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String()), orient="row")
-
-
-def _keys(
-    facts: pl.DataFrame, kind: str
-) -> Iterator[tuple[str, str, str, list[tuple[str, str]]]]:
-    columns = ("fact_id", "question", "split", "subject", "objects")
-    for fact_id, question, split, subject, objects in facts.select(columns).iter_rows():
-        if kind == "fact":
-            found = [(fact_id, fact_id)]
-        elif kind == "question":
-            found = [(normalise(question), question)]
-        elif kind == "subject":
-            found = [(entity_key(subject), subject)]
-        else:
-            found = [(entity_key(each), each) for each in objects]
-        yield fact_id, question, split, found
+    column = {"fact": "fact_id", "answer": "objects"}.get(kind, kind)
+    rows = facts.select("fact_id", "question", "split", what=pl.col(column))
+    if kind == "answer":
+        rows = rows.explode("what")
+    special: dict[str, Callable[[str], str]] = {"fact": str, "question": normalise}
+    key_of = special.get(kind, entity_key)
+    keys = [key_of(each) for each in rows["what"]]
+    return rows.with_columns(key=pl.Series(keys, dtype=pl.String)).filter(pl.col("key") != "")
 
 
 def _joined(training: pl.DataFrame, held: pl.DataFrame, kind: str) -> pl.DataFrame:
@@ -113,5 +96,5 @@ def _joined(training: pl.DataFrame, held: pl.DataFrame, kind: str) -> pl.DataFra
             held_out_question="question_held",
             held_out_split="split_held",
         )
-        .cast(OVERLAP_SCHEMA)  # type: ignore[arg-type]
+        .cast(OVERLAP_SCHEMA)
     )

@@ -46,9 +46,9 @@ def inspect(facts: pl.DataFrame) -> pl.DataFrame:
         - top_answer, top_share: the most common first answer as it is written, the first by
           alphabet among equals, and its share of the facts (the majority baseline);
         - in_subject_share: facts with an accepted answer whose words stand in the subject;
-        - several_answers: facts flagged `ambiguous` (rows of one key that share no answer, or
-          names that several entities bear) or `several_answers` (the source knows more than one
-          right answer). A list of accepted answers alone does not count: it may hold spellings;
+        - several_answers: facts flagged `ambiguous` (rows of one key whose answers contradict each
+          other, or a name that several entities bear) or `several_answers` (the source knows more
+          than one right answer). A list of answers alone does not count: it may hold spellings;
         - in_several_splits: facts whose rows stood in more than one split before they were
           merged (the flag of that name); now each stands in one;
         - shared_questions: distinct questions that still stand in more than one split, each time

@@ -47,9 +47,11 @@ def facts_of_rows(rows: pl.DataFrame, origin: str) -> tuple[pl.DataFrame, list[s
         origin: where the rows come from, for messages.
 
     Returns:
-        facts in schema order, sorted by key. Flags that may be added: `ambiguous` (rows of one key
-        share no answer), `in_several_splits`, `answer_in_subject` (an accepted answer stands in
-        the subject, or in the question where there is no subject).
+        facts in schema order, sorted by key. Where the rows of a key differ in wording or domain,
+        the first one counts, held-out rows before others. Flags that may be added: `ambiguous`
+        (the answers of a key's rows do not hang together), `in_several_splits`,
+        `answer_in_subject` (an accepted answer stands in the subject, or in the question where
+        there is no subject).
 
     Raises:
         BadInput: what `check_facts` raises.
@@ -80,22 +82,41 @@ def facts_of_rows(rows: pl.DataFrame, origin: str) -> tuple[pl.DataFrame, list[s
 def _united(frame: pl.DataFrame) -> pl.DataFrame:
     """Unite the rows of each key, the held-out ones first, else in file order."""
     facts: dict[str, dict[str, Any]] = {}
+    answers: dict[str, list[set[str]]] = {}
     rows = sorted(frame.iter_rows(named=True), key=lambda row: _PRECEDENCE.index(row["split"]))
     for row in rows:
+        names = {normalise(each) for each in row["objects"]}
+        answers.setdefault(row["fact_id"], []).append(names)
         earlier = facts.setdefault(row["fact_id"], row)
         if earlier is row:
             continue
-        answers = {normalise(each) for each in earlier["objects"]}
         flags = {*earlier["flags"], *row["flags"]}
-        if not answers & {normalise(each) for each in row["objects"]}:
-            flags.add("ambiguous")
         if earlier["split"] != row["split"]:
             flags.add("in_several_splits")
         earlier["flags"] = sorted(flags)
         earlier["objects"] = list(dict.fromkeys([*earlier["objects"], *row["objects"]]))
         if row["popularity"] is not None:
             earlier["popularity"] = max(row["popularity"], earlier["popularity"] or 0)
+    for key, fact in facts.items():
+        if not _hang_together(answers[key]):
+            fact["flags"] = sorted({*fact["flags"], "ambiguous"})
     return pl.DataFrame(list(facts.values()), schema=FACTS_SCHEMA)
+
+
+def _hang_together(answers: list[set[str]]) -> bool:
+    """Whether shared answers lead from each row to every other, in whatever order they came.
+
+    >>> _hang_together([{"UK"}, {"Britain"}, {"UK", "Britain"}]), _hang_together([{"UK"}, {"US"}])
+    (True, False)
+    """
+    reached, *rest = answers
+    while rest:
+        near = [each for each in rest if each & reached]
+        if not near:
+            return False
+        rest = [each for each in rest if not each & reached]
+        reached = reached.union(*near)
+    return True
 
 
 def _flags_with_copies(facts: pl.DataFrame) -> pl.Series:

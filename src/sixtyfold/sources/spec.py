@@ -24,6 +24,9 @@ class FactsBuildSpec(ReadOptions, StageSpec):
     test: int | None = Field(default=None, ge=1)
     """Test facts to take at most, balanced over all relations; all without it."""
 
+    per_relation: int | None = Field(default=None, ge=1)
+    """First N facts of a seeded shuffle of each relation and split; all without it."""
+
     limit: int | None = Field(default=None, ge=1)
     """First N facts of a seeded shuffle, of what the options above leave."""
 

@@ -1,9 +1,9 @@
 """A user's file of cloze templates: it replaces those of a relation, or adds to them.
 
-    capital:                    # replaces
-      - "The capital of {subject} is"
-    P17:                        # adds
-      add: ["{subject} is a place in the country of"]
+capital:                    # replaces
+  - "The capital of {subject} is"
+P17:                        # adds
+  add: ["{subject} is a place in the country of"]
 """
 
 from __future__ import annotations
@@ -51,7 +51,12 @@ def with_template_file(
                 f"{path}: relation '{relation}' needs a list of texts, or 'add:' and a list"
             )
         texts[relation] = list(dict.fromkeys([*(texts[relation] if adds else []), *listed]))
-    return template_table(texts)
+    try:
+        return template_table(texts)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    except UnicodeEncodeError:
+        raise BadInput(f"{path}: a text holds half a character (a lone surrogate)") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -59,7 +64,7 @@ def _read(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"--templates {path} cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise BadInput(f"--templates {path} is not readable YAML ({reason})") from None
     if not isinstance(content, dict):

@@ -1,69 +1,178 @@
-"""Choose facts: balanced over relations, seeded, nested.
+"""Choose facts: balanced, seeded, nested.
 
-For one seed the choice of a smaller size is the beginning of the choice of a larger one: facts are
-taken in rounds, one from each relation in turn, each relation in its own seeded order.
+All facts of the pool are put in one order; a training set is a beginning of it. So every smaller
+set is part of every larger one, and row order decides nothing. The order goes in rounds: one fact
+from each relation in turn, each relation in its own seeded order (or in rounds over its answers and
+answer lengths). With shares of levels each turn takes the level that is furthest behind its share.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from typing import Literal
+from typing import NamedTuple
 
 import polars as pl
 
 from sixtyfold.core.errors import BadInput
-from sixtyfold.core.facts import seeded_order
+from sixtyfold.core.facts import normalise, seeded_order
+from sixtyfold.stages.select.mixture import Mixture
+from sixtyfold.stages.select.spec import SelectSpec
+
+_ALL = ""  # the one group there is where relations are not balanced
 
 
-def choose(
-    pool: pl.DataFrame,
-    size: int,
-    seed: int,
-    short: Literal["error", "fill"],
-    relations: Sequence[str],
+class Shortfall(NamedTuple):
+    """A relation or level with fewer facts in a set than its share."""
+
+    what: str
+    wanted: float
+    taken: int
+
+
+def in_training_order(
+    pool: pl.DataFrame, spec: SelectSpec, seed: int, relations: Sequence[str]
 ) -> pl.DataFrame:
-    """Return `size` facts of the pool in the order they were taken.
+    """Return the facts of the pool in the order in which training sets take them.
 
     Args:
-        pool: candidate facts.
-        size: how many.
-        seed: decides which; row order does not.
-        short: what to do when a relation supplies fewer than its share, so that the counts of two
-            relations would differ by more than one.
+        pool: candidate facts of the allowed levels: fact_id, relation, level, objects.
+        spec: what to balance over, and shares of levels.
+        seed: decides the order; row order does not.
         relations: the relations to balance over; one of them may have no fact in the pool.
+    """
+    rows = _ranked(pool, seed, spec)
+    turn = {relations[place]: turn for turn, place in enumerate(seeded_order(relations, seed))}
+    if spec.mixture.shares is not None:
+        taken = _by_shares(rows, spec.mixture, sorted(turn, key=turn.__getitem__), spec)
+        return pool[taken]
+    if not spec.balanced("relations"):
+        return pool[rows.sort("position")["row"]]
+    rounds = rows.with_columns(
+        round=pl.int_range(pl.len()).over("relation", order_by="position"),
+        turn=pl.col("relation").replace_strict(turn, return_dtype=pl.Int32),
+    )
+    return pool[rounds.sort("round", "turn")["row"]]
+
+
+def _ranked(pool: pl.DataFrame, seed: int, spec: SelectSpec) -> pl.DataFrame:
+    """Return row, relation, level and `position`: the order inside whatever group takes turns.
+
+    The position of a fact among all is its seeded rank; with balanced answers or lengths, facts
+    that repeat an answer (a length) come in later rounds.
+    """
+    order = seeded_order(pool["fact_id"].to_list(), seed)
+    group = ["relation", "level"] if spec.mixture.shares is not None else ["relation"]
+    rows = pl.DataFrame(
+        {
+            "row": order,
+            "relation": pool["relation"].gather(order)
+            if spec.balanced("relations")
+            else pl.repeat(_ALL, len(order), eager=True, dtype=pl.String),
+            "level": pool["level"].gather(order),
+            "position": pl.int_range(len(order), eager=True),
+        }
+    )
+    if spec.balanced("answers") or spec.balanced("length"):
+        firsts = pool["objects"].list.first().gather(order)
+        rows = rows.with_columns(
+            answers=pl.Series([normalise(each) for each in firsts], dtype=pl.String),
+            length=answer_length(firsts),
+        )
+    keys = [name for name in ("length", "answers") if spec.balanced(name)]
+    # From the innermost rounds to the outermost: inside each length over answers, then over lengths.
+    while keys:
+        again = pl.int_range(pl.len()).over([*group, *keys], order_by="position")
+        rows = rows.sort(again, "position").with_columns(position=pl.int_range(pl.len()))
+        keys.pop()
+    return rows
+
+
+def answer_length(answers: pl.Series) -> pl.Series:
+    """Return the number of words of each answer, 4 standing for more."""
+    return answers.str.split(" ").list.len().clip(upper_bound=4).cast(pl.Int8)
+
+
+def _by_shares(
+    rows: pl.DataFrame, mixture: Mixture, turns: Sequence[str], spec: SelectSpec
+) -> list[int]:
+    """Return rows so that every beginning keeps both the rounds and the shares of levels.
+
+    Each step takes from the relation with the fewest facts so far (of equal ones, the first in
+    turn), and from it the level whose count is furthest behind its share.
+    """
+    relations = turns if spec.balanced("relations") else (_ALL,)
+    share = dict(zip(mixture.levels, mixture.shares or (), strict=True))
+    waiting: dict[str, dict[int, deque[int]]] = {name: {} for name in relations}
+    for row, relation, level in (
+        rows.sort("position").select("row", "relation", "level").iter_rows()
+    ):
+        waiting[relation].setdefault(level, deque()).append(row)
+    taken: list[int] = []
+    of_relation = dict.fromkeys(relations, 0)
+    of_level = dict.fromkeys(mixture.levels, 0)
+    left = [name for name in relations if waiting[name]]
+    while left:
+        name = min(left, key=of_relation.__getitem__)
+        wanted = len(taken) + 1
+        level = max(waiting[name], key=lambda each: (share[each] * wanted - of_level[each], -each))
+        taken.append(waiting[name][level].popleft())
+        of_relation[name] += 1
+        of_level[level] += 1
+        if not waiting[name][level]:
+            del waiting[name][level]
+            if not waiting[name]:
+                left.remove(name)
+    return taken
+
+
+def shortfalls(
+    chosen: pl.DataFrame, spec: SelectSpec, relations: Sequence[str]
+) -> list[Shortfall]:
+    """Return what a set has less of than balance and shares ask for.
+
+    A relation is short where another has at least two facts more; a level where its count is more
+    than one below its share.
+    """
+    found = []
+    if spec.balanced("relations"):
+        counts = {name: int((chosen["relation"] == name).sum()) for name in relations}
+        most = max(counts.values())
+        each = chosen.height / len(relations)
+        found += [Shortfall(name, each, n) for name, n in counts.items() if n < most - 1]
+    for level, share in zip(spec.mixture.levels, spec.mixture.shares or (), strict=False):
+        taken = int((chosen["level"] == level).sum())
+        if taken < share * chosen.height - 1:
+            found.append(Shortfall(f"level {level}", share * chosen.height, taken))
+    return found
+
+
+def first(ordered: pl.DataFrame, size: str, spec: SelectSpec, relations: Sequence[str]) -> pl.DataFrame:
+    """Return the beginning of the order that is the set of a size.
+
+    Args:
+        ordered: what `in_training_order` returned.
+        size: a number, or `all`.
+        spec: what to balance over and whether to stop where something is short.
+        relations: the relations to balance over.
 
     Raises:
-        BadInput: the pool is too small, or a relation is short and `short` is error.
+        BadInput: the pool is too small, or a relation or level is short and `short` is error.
     """
-    if size > pool.height:
+    if size == "all":
+        return ordered
+    if int(size) > ordered.height:
         raise BadInput(
-            f"--size {size} is larger than the pool of {pool.height} facts of the allowed levels; "
-            "lower it, allow more levels or probe more training facts"
+            f"--size {size} is larger than the pool of {ordered.height} facts of the allowed "
+            "levels; lower it, allow more levels or probe more training facts"
         )
-    orders = {
-        name: _in_seeded_order(pool.filter(pl.col("relation") == name), seed) for name in relations
-    }
-    turn = seeded_order(relations, seed)
-    chosen = _in_rounds([orders[relations[index]] for index in turn], size)
-    taken = {name: int((chosen["relation"] == name).sum()) for name in relations}
-    scarce = [name for name in relations if taken[name] < max(taken.values()) - 1]
-    if scarce and short == "error":
-        what = ", ".join(f"{name} has {taken[name]}" for name in scarce)
+    chosen = ordered.head(int(size))
+    short = shortfalls(chosen, spec, relations)
+    if short and spec.short == "error":
+        listed = ", ".join(f"{each.what} has {each.taken}" for each in short)
+        each = -(-int(size) // len(relations))
         raise BadInput(
-            f"--size {size} over {len(relations)} relations needs about "
-            f"{-(-size // len(relations))} facts of each; "
-            f"{what}; use --short fill, other --levels or a smaller --size"
+            f"--size {size} over {len(relations)} relations needs about {each} facts of each; "
+            f"{listed}; use --short fill, other --levels or a smaller --size"
         )
     return chosen
-
-
-def _in_seeded_order(rows: pl.DataFrame, seed: int) -> pl.DataFrame:
-    return rows[seeded_order(rows["fact_id"].to_list(), seed)]
-
-
-def _in_rounds(groups: Sequence[pl.DataFrame], size: int) -> pl.DataFrame:
-    longest = max(group.height for group in groups)
-    taken = [
-        group[round_] for round_ in range(longest) for group in groups if round_ < group.height
-    ]
-    return pl.concat(taken[:size])

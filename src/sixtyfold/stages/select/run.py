@@ -1,18 +1,18 @@
-"""Select: a training set with a receipt."""
+"""Select: training sets with a receipt."""
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from sixtyfold.core.errors import BadInput
-from sixtyfold.core.prompts import answer_lead, question_text
-from sixtyfold.core.stage import Finished, finished, open_stage, write_atomic
-from sixtyfold.sources.open import open_facts
-from sixtyfold.stages.select.choose import choose
-from sixtyfold.stages.select.receipt import receipt
+from sixtyfold.core.stage import Finished, finished, open_stage
+from sixtyfold.stages.select.choose import first, in_training_order
+from sixtyfold.stages.select.pool import Pool, read_pool
+from sixtyfold.stages.select.receipt import HeldOut, receipt
+from sixtyfold.stages.select.rows import training_rows, write_files
 from sixtyfold.stages.select.spec import SelectSpec
 
 
@@ -20,75 +20,92 @@ def run(spec: SelectSpec) -> Finished:
     """Choose training examples of the wanted levels.
 
     Returns:
-        the stage with the table `selection` (also `selection.jsonl`) and `receipt.json`.
+        the stage with the tables `selection` (also `selection.jsonl`) and `dropped` and with
+        `receipt.json`. A ladder (several sizes or replicas) is a folder of such stages, one in
+        `replica-0/60` and so on, with the table `ladder`.
 
     Raises:
-        BadInput: too few facts of these levels, or a chosen fact stands in dev or test.
+        BadInput: too few facts of these levels, or the probe has not what is asked for.
     """
-    pool, facts, inputs = _pool(spec)
-    chosen = _chosen(pool, spec)
-    asked = {"size": spec.size, "levels": list(spec.allowed_levels), "seed": spec.seed}
-    told = receipt(chosen, pool, facts, asked)
-    with open_stage("select", spec, inputs) as stage:
+    pool = read_pool(spec)
+    if spec.is_ladder:
+        return _ladder(pool, spec)
+    chosen = chosen_sets(pool, spec)[0, spec.size]
+    return _write(chosen, pool, HeldOut(pool.every_fact, spec.disjoint), spec)
+
+
+def chosen_sets(pool: Pool, spec: SelectSpec) -> dict[tuple[int, str], pl.DataFrame]:
+    """Return the facts of every set, by replica and size.
+
+    Raises:
+        BadInput: the pool has too few facts of the wanted levels.
+    """
+    allowed = pool.facts.filter(pl.col("level").is_in(spec.mixture.levels))
+    if spec.slick is not None:
+        allowed = allowed.filter(pl.col("slick").is_in(spec.slick.split(",")))
+    if spec.mixture.shares is not None and "all" in spec.sizes:
+        raise BadInput("--size all takes every fact, so no shares of --levels can hold; give one")
+    found = {}
+    for replica in range(spec.replicas):
+        ordered = in_training_order(allowed, spec, spec.seed + replica, pool.relations)
+        for size in spec.sizes:
+            found[replica, size] = first(ordered, size, spec, pool.relations)
+    return found
+
+
+def _write(
+    chosen: pl.DataFrame, pool: Pool, held_out: HeldOut, spec: SelectSpec
+) -> Finished:
+    """Write one training set."""
+    told = receipt(chosen, pool, held_out, spec)
+    with open_stage("select", spec, pool.inputs) as stage:
         if stage.complete:
             return finished(spec.out, "select")
         stage.write_json("receipt", told)
         table = stage.write_table("selection", training_rows(chosen, spec))
-        lines = "".join(
-            json.dumps(row, ensure_ascii=False) + "\n"
-            for row in table.select("fact_id", "prompt", "completion").to_dicts()
-        )
-        write_atomic(
-            spec.out / "selection.jsonl", lambda path: path.write_text(lines, encoding="utf-8")
-        )
-        return stage.finish({"selection": table.height})
+        write_files(stage, table, spec)
+        dropped = stage.write_table("dropped", pool.dropped)
+        return stage.finish({"selection": table.height, "dropped": dropped.height})
 
 
-def _pool(spec: SelectSpec) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, str]]:
-    """Return the probed in-domain training facts, all facts, and the inputs' fingerprints."""
-    source = open_facts(spec.facts)
-    probe = finished(spec.probe, "probe")
-    inputs = {"facts": source.fingerprint, "probe": probe.fingerprint}
-    training = source.facts.filter((pl.col("split") == "train") & (pl.col("domain") == "in"))
-    pool = training.join(probe.table("probe").select("fact_id", "level"), on="fact_id")
-    if pool.is_empty():
-        raise BadInput(
-            f"{spec.probe} probed no in-domain training fact of these facts; "
-            "probe the same facts with a train split"
-        )
-    return pool, source.facts, inputs
-
-
-def _chosen(pool: pl.DataFrame, spec: SelectSpec) -> pl.DataFrame:
-    allowed = pool.filter(pl.col("level").is_in(spec.allowed_levels))
-    relations = pool["relation"].unique().sort().to_list()
-    return choose(allowed, spec.size, spec.seed, spec.short, relations)
-
-
-def training_rows(chosen: pl.DataFrame, spec: SelectSpec) -> pl.DataFrame:
-    """Return the chosen facts in prompt/completion form, in training order.
-
-    In the chat form the prompt is the bare question; the tokenizer's template is put around it
-    when it is tokenised.
-    """
-    chat = spec.prompt_form == "chat"
-    questions = chosen["question"].to_list()
-    return pl.DataFrame(
-        {
-            "order": pl.Series(range(chosen.height), dtype=pl.Int32),
-            "fact_id": chosen["fact_id"],
-            "level": chosen["level"],
-            "relation": chosen["relation"],
-            "question": chosen["question"],
-            "prompt": questions if chat else [question_text(spec, each) for each in questions],
-            "completion": [answer_lead(spec) + objects[0] for objects in chosen["objects"]],
-        }
-    )
+def _ladder(pool: Pool, spec: SelectSpec) -> Finished:
+    """Write every set of a ladder as a stage of its own, and the list of them."""
+    sets = chosen_sets(pool, spec)
+    held_out = HeldOut(pool.every_fact, spec.disjoint)
+    with open_stage("select-ladder", spec, pool.inputs) as stage:
+        if stage.complete:
+            return finished(spec.out, "select-ladder")
+        rows = []
+        for (replica, size), chosen in sets.items():
+            place = Path(f"replica-{replica}") / size
+            one = {"size": size, "replicas": 1, "seed": spec.seed + replica}
+            one_spec = spec.model_copy(update={**one, "out": spec.out / place})
+            done = _write(chosen, pool, held_out, one_spec)
+            rows.append(
+                {
+                    "replica": replica,
+                    "size": chosen.height,
+                    "path": str(place),
+                    "seed": spec.seed + replica,
+                    "fingerprint": done.fingerprint,
+                    "short": len(done.json("receipt")["short"]),
+                }
+            )
+        table = stage.write_table("ladder", pl.DataFrame(rows))
+        return stage.finish({"ladder": table.height})
 
 
 def plan(spec: SelectSpec) -> dict[str, Any]:
     """Return what a run would choose from, without writing; raises what `run` raises."""
-    pool, _, _ = _pool(spec)
-    allowed = pool.filter(pl.col("level").is_in(spec.allowed_levels)).height
-    chosen = _chosen(pool, spec)
-    return {"pool": pool.height, "of_allowed_levels": allowed, "examples": chosen.height}
+    pool = read_pool(spec)
+    sets = chosen_sets(pool, spec)
+    allowed = pool.facts.filter(pl.col("level").is_in(spec.mixture.levels)).height
+    examples = {f"examples_{size}": rows.height for (_, size), rows in sets.items()}
+    counted = examples if spec.is_ladder else {"examples": next(iter(sets.values())).height}
+    return {
+        "pool": pool.facts.height,
+        "of_allowed_levels": allowed,
+        "dropped": pool.dropped["fact_id"].n_unique(),
+        **({"replicas": spec.replicas} if spec.replicas > 1 else {}),
+        **counted,
+    }

@@ -1,0 +1,118 @@
+"""What training sets are chosen from: probed training facts that share nothing with held-out ones.
+
+Every training fact that is not in the pool is written down with the reason.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import polars as pl
+
+from sixtyfold.core.errors import BadInput
+from sixtyfold.core.stage import finished
+from sixtyfold.sources.held_out import shared_with_held_out
+from sixtyfold.sources.open import open_facts
+from sixtyfold.stages.select.spec import SelectSpec
+
+#: Why a training fact is not in the pool, the fact, and what it shares with a held-out fact.
+DROPPED_SCHEMA = pl.Schema(
+    {
+        "fact_id": pl.String(),
+        "relation": pl.String(),
+        "question": pl.String(),
+        "reason": pl.String(),
+        "what": pl.String(),
+        "held_out_fact_id": pl.String(),
+        "held_out_question": pl.String(),
+        "held_out_split": pl.String(),
+    }
+)
+
+
+class Pool(NamedTuple):
+    """Candidates with `level` (and `slick`), the facts left out, all facts, and fingerprints."""
+
+    facts: pl.DataFrame
+    dropped: pl.DataFrame
+    every_fact: pl.DataFrame
+    inputs: dict[str, str]
+
+    @property
+    def relations(self) -> list[str]:
+        """The relations of the pool, whatever their levels."""
+        return self.facts["relation"].unique().sort().to_list()
+
+
+def read_pool(spec: SelectSpec) -> Pool:
+    """Read facts and probe and leave out what must not be trained on.
+
+    Raises:
+        BadInput: the probe holds no in-domain training fact, nothing is left, or it has no SliCK
+            classes where they are asked for.
+    """
+    source = open_facts(spec.facts)
+    probe = finished(spec.probe, "probe")
+    table = probe.table("probe")
+    if spec.slick is not None and "slick" not in table.columns:
+        raise BadInput(
+            f"--slick {spec.slick} was given and {spec.probe} has no SliCK classes; "
+            "probe with them, or choose by --levels"
+        )
+    columns = [name for name in ("fact_id", "level", "slick") if name in table.columns]
+    training = source.facts.filter((pl.col("split") == "train") & (pl.col("domain") == "in"))
+    probed = training.join(table.select(columns), on="fact_id", maintain_order="left")
+    if probed.is_empty():
+        raise BadInput(
+            f"{spec.probe} probed no in-domain training fact of these facts; "
+            "probe the same facts with a train split"
+        )
+    shared = shared_with_held_out(source.facts, spec.disjoint)
+    flagged = _flagged(probed, spec)
+    left_out = {
+        "not probed": training.join(probed, on="fact_id", how="anti"),
+        "flag": flagged,
+        "shared": probed.filter(pl.col("fact_id").is_in(shared["fact_id"].implode())),
+    }
+    kept = probed
+    for name in ("flag", "shared"):
+        kept = kept.join(left_out[name], on="fact_id", how="anti", maintain_order="left")
+    if kept.is_empty():
+        raise BadInput(
+            f"all {probed.height} probed training facts share something with dev or test or carry "
+            "a flag that is skipped; ask for less with --disjoint or --skip-flags"
+        )
+    dropped = _dropped(left_out["not probed"], flagged, probed, shared, spec)
+    inputs = {"facts": source.fingerprint, "probe": probe.fingerprint}
+    return Pool(kept, dropped, source.facts, inputs)
+
+
+def _flagged(probed: pl.DataFrame, spec: SelectSpec) -> pl.DataFrame:
+    flags = [flag.strip() for flag in spec.skip_flags.split(",") if flag.strip()]
+    return probed.filter(pl.col("flags").list.set_intersection(flags).list.len() > 0)
+
+
+def _dropped(
+    unprobed: pl.DataFrame,
+    flagged: pl.DataFrame,
+    probed: pl.DataFrame,
+    shared: pl.DataFrame,
+    spec: SelectSpec,
+) -> pl.DataFrame:
+    """Return one row per fact and reason."""
+    same = shared.join(probed.select("fact_id", "relation"), on="fact_id").with_columns(
+        reason=pl.format("{} also in {}", "shared", "held_out_split")
+    )
+    parts = [
+        unprobed.with_columns(reason=pl.lit("not probed")),
+        flagged.with_columns(reason=pl.lit(f"flag of {spec.skip_flags}")),
+        same,
+    ]
+    whole = [
+        part.select(
+            pl.col(name) if name in part.columns else pl.lit(None, dtype=kind).alias(name)
+            for name, kind in DROPPED_SCHEMA.items()
+        )
+        for part in parts
+    ]
+    return pl.concat(whole).sort("reason", "fact_id")

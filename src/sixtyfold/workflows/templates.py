@@ -1,0 +1,161 @@
+"""How well each cloze template brings out what a model knows.
+
+A template that a model cannot continue with the answer lowers the recall of every fact of its
+relation and says nothing about the facts. Measured on training facts, by the probe itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import polars as pl
+from scipy import stats
+
+from sixtyfold.core.models import model_directory, model_fingerprint
+from sixtyfold.core.stage import Finished, finished, open_stage
+from sixtyfold.core.templates import overlap
+from sixtyfold.sources.build import build, per_relation
+from sixtyfold.sources.open import open_facts
+from sixtyfold.sources.spec import FactsBuildSpec
+from sixtyfold.stages.probe.run import plan as plan_probe
+from sixtyfold.stages.probe.run import run as probe
+from sixtyfold.stages.probe.spec import ProbeSpec
+from sixtyfold.workflows.templates_spec import FactsTemplatesSpec
+
+#: A template below this share of its relation's best is called weak.
+WEAK = 1 / 3
+#: A relation whose best template stays below this recall is not known at all; nothing is weak there.
+KNOWN = 0.02
+#: Templates that share more of their words than this are one template twice.
+SAME = 0.6
+
+
+class Mean(NamedTuple):
+    """Mean recall over facts with its 95% interval (Student's t over facts), in [0, 1]."""
+
+    value: float
+    low: float
+    high: float
+
+
+def run(spec: FactsTemplatesSpec) -> Finished:
+    """Measure every template of a fact set.
+
+    Returns:
+        the stage with the table `template_recall`: relation, template_id, text, facts, recall, low,
+        high (over facts), share_of_best, nearest (largest word overlap with an earlier template
+        of the relation), verdict (good, weak, doubled, or unknown relation).
+
+    Raises:
+        BadInput: the facts or the model are not there, or the split is empty.
+    """
+    source = open_facts(spec.facts, spec.read_options())
+    directory = model_directory(spec.model, spec.revision)
+    inputs = {"model": model_fingerprint(directory), "facts": source.fingerprint}
+    with open_stage("facts-templates", spec, inputs) as stage:
+        if stage.complete:
+            return finished(spec.out, "facts-templates")
+        sample = build(_sample(spec))
+        probed = probe(_probe_spec(spec))
+        facts, templates = (sample.table(name) for name in ("facts", "templates"))
+        table = measured(probed.table("probe_prompts"), facts, templates)
+        stage.write_table("template_recall", table)
+        return stage.finish(
+            {"template_recall": table.height}, protocol=probed.manifest["protocol"]
+        )
+
+
+def plan(spec: FactsTemplatesSpec) -> dict[str, Any]:
+    """Return how much would be measured, writing nothing."""
+    source = open_facts(spec.facts, spec.read_options())
+    facts = per_relation(source.facts.filter(pl.col("split") == spec.split), spec.per_relation, 0)
+    counts = facts.group_by("relation").len().join(
+        source.templates.group_by("relation").len("templates"), on="relation"
+    )
+    prompts = int((counts["len"] * counts["templates"]).sum())
+    return {"relations": counts.height, "facts": facts.height, "prompts": prompts}
+
+
+def _sample(spec: FactsTemplatesSpec) -> FactsBuildSpec:
+    return FactsBuildSpec(
+        out=spec.out / "facts",
+        facts=spec.facts,
+        per_relation=spec.per_relation,
+        seed=spec.seed,
+        **spec.read_options().model_dump(),
+    )
+
+
+def _probe_spec(spec: FactsTemplatesSpec) -> ProbeSpec:
+    return ProbeSpec(
+        out=spec.out / "probe",
+        model=spec.model,
+        facts=str(spec.out / "facts"),
+        splits=spec.split,
+        match=spec.match,
+        draws=spec.draws,
+        max_new_tokens=spec.max_new_tokens,
+        batch=spec.batch,
+        seed=spec.seed,
+        **spec.options().model_dump(),
+    )
+
+
+def measured(prompts: pl.DataFrame, facts: pl.DataFrame, templates: pl.DataFrame) -> pl.DataFrame:
+    """Return recall and verdict of every template.
+
+    Args:
+        prompts: the probe's table `probe_prompts`.
+        facts: facts with `relation`.
+        templates: a table of `TEMPLATES_SCHEMA`.
+    """
+    joined = prompts.join(facts.select("fact_id", "relation"), on="fact_id")
+    rows = []
+    for (relation,), group in joined.group_by("relation", maintain_order=True):
+        texts = templates.filter(pl.col("relation") == relation).sort("template_id")
+        means = {
+            number: mean_recall(group.filter(pl.col("template_id") == number)["recall_hat"])
+            for number in texts["template_id"]
+        }
+        best = max(each.value for each in means.values())
+        earlier: list[str] = []
+        for number, text in texts.select("template_id", "text").iter_rows():
+            nearest = max((overlap(text, other) for other in earlier), default=0.0)
+            earlier.append(text)
+            mean = means[number]
+            rows.append(
+                {
+                    "relation": relation,
+                    "template_id": number,
+                    "text": text,
+                    "facts": group["fact_id"].n_unique(),
+                    "recall": mean.value,
+                    "low": mean.low,
+                    "high": mean.high,
+                    "share_of_best": mean.value / best if best else 0.0,
+                    "nearest": nearest,
+                    "verdict": _verdict(mean.value, best, nearest),
+                }
+            )
+    return pl.DataFrame(rows).sort("relation", "template_id")
+
+
+def mean_recall(values: pl.Series) -> Mean:
+    """Return the mean of per-fact recalls with Student's interval, cut to [0, 1].
+
+    >>> mean_recall(pl.Series([0.5, 0.5, 0.5]))
+    Mean(value=0.5, low=0.5, high=0.5)
+    """
+    value = float(values.mean() or 0.0)  # type: ignore[arg-type]
+    n = len(values)
+    error = float(values.std() or 0.0) / n**0.5  # type: ignore[arg-type]
+    half = float(stats.t.ppf(0.975, n - 1)) * error if n > 1 else 1.0
+    return Mean(value, max(0.0, value - half), min(1.0, value + half))
+
+
+def _verdict(recall: float, best: float, nearest: float) -> str:
+    if nearest > SAME:
+        return "doubled"
+    if best < KNOWN:
+        return "unknown relation"
+    return "good" if recall >= WEAK * best else "weak"
