@@ -64,7 +64,7 @@ def write_inputs(folder: Path, source: str | None) -> None:
         with open_stage("facts", StageSpec(out=facts), {}) as stage:
             stage.write_table("facts", table.sort("fact_id"))
             names = table["relation"].unique()
-            stage.write_table("templates", template_table(dict.fromkeys(names, ["{question}"])))
+            stage.write_table("templates", template_table({name: ["{question}"] for name in names}))
             stage.finish({"facts": table.height})
     ids = pl.read_parquet(facts / "facts.parquet").filter(split="train", domain="in")["fact_id"]
     levels = np.random.default_rng(0).choice(5, size=len(ids), p=LEVEL_SHARES)
@@ -124,9 +124,8 @@ def main() -> None:
             ],
             "ladder, no entity shared": ["--size", "60,120,240", "--disjoint", "subjects"],
         }
-        start = [
-            _seconds([sys.executable, "-m", "sixtyfold", "select", "--help"]) for _ in range(REPEATS)
-        ]
+        help_command = [sys.executable, "-m", "sixtyfold", "select", "--help"]
+        start = [_seconds(help_command) for _ in range(REPEATS)]
         print(f"start alone (--help)        {statistics.median(start):6.2f} s")
         for name, options in arms.items():
             seconds = [
@@ -134,7 +133,8 @@ def main() -> None:
                 for repeat in range(REPEATS)
             ]
             print(f"{name:<40} {statistics.median(seconds):6.2f} s (median of {REPEATS})")
-        print(f"choosing alone              {statistics.median(inside(folder) for _ in range(5)):6.2f} s")
+        alone = statistics.median(inside(folder) for _ in range(REPEATS))
+        print(f"choosing alone              {alone:6.2f} s")
         plain = statistics.median(plain_sample(folder) for _ in range(REPEATS))
         print(f"plain random sample, inside {plain:6.2f} s, nothing checked or balanced")
 

@@ -62,7 +62,7 @@ COMMANDS: dict[str, Command] = {
         "counts, answers and traps per relation",
         "sixtyfold.sources.spec:FactsInspectSpec",
         "sixtyfold.sources.inspect:run",
-        "sixtyfold.console:show_table",
+        "sixtyfold.console:show_inspection",
     ),
     "facts templates": Command(
         "how well each cloze template brings out what a model knows",
@@ -71,7 +71,7 @@ COMMANDS: dict[str, Command] = {
         "sixtyfold.console:show_templates",
     ),
     "probe": _stage("probe", "recall and level per fact"),
-    "select": _stage("select", "a training set with a receipt"),
+    "select": _stage("select", "training sets with a receipt", "sixtyfold.console:show_selection"),
     "tune": _stage("tune", "a checkpoint out of a selection"),
     "evaluate": _stage(
         "evaluate", "answers, by level where a probe is given", "sixtyfold.console:show_answers"

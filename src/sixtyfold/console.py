@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
+import polars as pl
 from rich.console import Console
 from rich.table import Table
 
@@ -92,6 +93,86 @@ def show_table(result: Any, _: Spec, *, silent: bool) -> list[dict[str, Any]]:
         wide = None if sys.stdout.isatty() else _FILE_WIDTH
         Console(width=wide).print(table)
     return rows
+
+
+def show_inspection(result: Any, spec: Spec, *, silent: bool) -> dict[str, Any]:
+    """Show what a fact set holds, one relation a row, and what was guessed on the way."""
+    table = result.table
+    if not silent:
+        short = {
+            "several_answers": "several",
+            "in_several_splits": "repeated",
+            "in_subject_share": "copied",
+            "shared_questions": "shared",
+        }
+        shares = [pl.format("{}%", (100 * pl.col(name)).round(1)).alias(name) for name in _SHARES]
+        show_table(table.with_columns(shares).rename(short), spec, silent=False)
+        _say(
+            "several: subjects with several answers; repeated: in more than one split before "
+            "merging; copied: an answer stands in the subject; shared: questions in two splits"
+        )
+        for note in result.notes:
+            _say(f"- {note}")
+    return {"relations": table.to_dicts(), "notes": list(result.notes)}
+
+
+_SHARES = ("top_share", "in_subject_share")
+
+
+def show_selection(result: Finished, spec: Any, *, silent: bool) -> dict[str, Any]:
+    """Show the receipt of a training set, or the list of a ladder's sets."""
+    if spec.is_ladder:
+        ladder = result.table("ladder")
+        if not silent:
+            show_table(
+                ladder.select("replica", "size", "seed", "short", "path"), spec, silent=False
+            )
+            _ending(result.path)
+        return {**show_stage(result, spec, silent=True), "sets": ladder.to_dicts()}
+    receipt = result.json("receipt")
+    if not silent:
+        crossed = pl.DataFrame(receipt["per_level_and_relation"]).pivot(
+            "level", index="relation", values="len", sort_columns=True
+        )
+        levels = [name for name in crossed.columns if name != "relation"]
+        named = crossed.fill_null(0).rename({level: f"level {level}" for level in levels})
+        show_table(named.sort("relation"), spec, silent=False)
+        for line in receipt_lines(receipt):
+            _say(line)
+        _ending(result.path)
+    return {**show_stage(result, spec, silent=True), "receipt": receipt}
+
+
+def receipt_lines(receipt: dict[str, Any]) -> list[str]:
+    """Return a receipt as sentences, the proof that nothing leaks last."""
+    answers, leaks = receipt["answers"], receipt["leaks"]
+    most, pool = answers["most_common"][0], answers["most_common_in_pool"][0]
+    common = f"most common: {most['answer']} ({100 * most['share']:.1f}%)"
+    in_pool = f"in the pool {pool['answer']} ({100 * pool['share']:.1f}%)"
+    lines = [
+        f"{receipt['examples']} examples out of a pool of {receipt['pool']:,}",
+        f"{answers['distinct']} different answers; {common}, {in_pool}",
+    ]
+    if receipt["relabelled"]:
+        lines.append(f"{receipt['relabelled']} examples of level 0 teach that it is not known")
+    lines += [
+        f"short: {each['what']} has {each['taken']} where {each['wanted']:.1f} were wanted"
+        for each in receipt["short"]
+    ]
+    for reason, count in receipt["dropped"]["by_reason"].items():
+        lines.append(f"left out: {count:,} ({reason})")
+    for each in receipt["dropped"]["shared_with_held_out"][:_NAMED]:
+        lines.append(f"  {each['question']} ({each['reason']}: {each['held_out_question']})")
+    checked = f"checked against {leaks['held_out_facts_checked']:,} dev and test facts"
+    shared = ", ".join(
+        f"{count} {name.replace('_', ' ')}"
+        for name, count in leaks.items()
+        if name.endswith("_shared")
+    )
+    return [*lines, f"{checked}: {shared}"]
+
+
+_NAMED = 3
 
 
 def show_templates(result: Finished, spec: Spec, *, silent: bool) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import TEMPLATES_SCHEMA
 from sixtyfold.core.templates import (
-    QUESTION_TEMPLATES,
+    check_subjects,
     check_templates,
     fill,
     overlap,
@@ -65,7 +65,13 @@ def test_check_refuses_doubled_numbers_and_missing_columns() -> None:
         check_templates(frame.drop("text"), "here")
 
 
-def test_question_forms_hold_the_question_once_and_differ() -> None:
-    assert len(QUESTION_TEMPLATES) == 7
-    assert len(set(QUESTION_TEMPLATES)) == 7
-    assert all(text.count("{question}") == 1 for text in QUESTION_TEMPLATES)
+def test_a_template_with_a_hole_is_refused() -> None:
+    facts = pl.DataFrame(
+        {"relation": ["a", "b"], "subject": ["France", ""], "question": ["x", "y?"]}
+    )
+    named = template_table({"a": ["{subject} is"], "b": ["{question} It is"]})
+    check_subjects(facts, named, "here")
+    holed = template_table({"a": ["{subject} is"], "b": ["{subject} is"]})
+    message = r"here: template '\{subject\} is' of 'b' needs a subject and fact 'y\?' has none"
+    with pytest.raises(BadInput, match=message):
+        check_subjects(facts, holed, "here")

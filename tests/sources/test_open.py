@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from sixtyfold.core.errors import BadInput, IncompleteInput
-from sixtyfold.core.templates import QUESTION_TEMPLATES
 from sixtyfold.sources.build import build, plan
 from sixtyfold.sources.open import READERS, fingerprint, open_facts
 from sixtyfold.sources.options import ReadOptions
+from sixtyfold.sources.relations import question_templates
 from sixtyfold.sources.rows import ROWS_SCHEMA, SourceRows
 from sixtyfold.sources.spec import FactsBuildSpec
 
@@ -173,7 +173,7 @@ def test_a_source_gets_what_follows_its_name_and_the_options() -> None:
 def test_templates_of_the_source_or_phrasings_of_the_question() -> None:
     templates = open_facts("hub:org/set").templates
     texts = dict(templates.group_by("relation").agg("text").iter_rows())
-    assert texts == {"origin": ["{subject} comes from"], "player": list(QUESTION_TEMPLATES)}
+    assert texts == {"origin": ["{subject} comes from"], "player": list(question_templates())}
 
 
 @pytest.mark.usefixtures("reader")

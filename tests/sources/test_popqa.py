@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from sixtyfold.core.errors import BadInput
-from sixtyfold.core.templates import QUESTION_TEMPLATES
 from sixtyfold.sources.open import open_facts
 from sixtyfold.sources.options import ReadOptions
 from sixtyfold.sources.popqa import RELATIONS, SHARED_WITH_ENTITYQUESTIONS, read_popqa
-from sixtyfold.sources.relations import read_data
+from sixtyfold.sources.relations import question_templates, read_data
 
 COLUMNS = (
     *("id", "subj", "prop", "obj", "subj_id", "prop_id", "obj_id", "s_aliases", "o_aliases"),
@@ -96,7 +95,7 @@ def test_templates_are_shared_where_the_subjects_are(tmp_path: Path) -> None:
         assert texts[relation] == shipped[relation]["templates"]
         assert "{subject}" in texts[relation][0]
     assert "P136" in shipped  # of musicians, there
-    assert texts["P136"] == texts["P22"] == list(QUESTION_TEMPLATES)
+    assert texts["P136"] == texts["P22"] == list(question_templates())
     assert set(SHARED_WITH_ENTITYQUESTIONS) <= set(shipped) & set(RELATIONS.values())
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from sixtyfold.core.errors import BadInput, Corrupted
 from sixtyfold.core.facts import FACTS_SCHEMA, TEMPLATES_SCHEMA
-from sixtyfold.core.templates import QUESTION_TEMPLATES
 from sixtyfold.sources.open import FactSet, open_facts
 from sixtyfold.sources.options import ReadOptions
+from sixtyfold.sources.relations import question_templates
 from sixtyfold.sources.table import read_table_rows
 
 
@@ -37,7 +37,7 @@ def test_the_least_a_table_needs(tmp_path: Path) -> None:
     assert facts["relation"].unique().to_list() == ["question"]
     assert facts["domain"].unique().to_list() == ["in"]
     assert templates.schema == TEMPLATES_SCHEMA
-    assert templates["text"].to_list() == list(QUESTION_TEMPLATES)
+    assert templates["text"].to_list() == list(question_templates())
     assert notes == (
         "columns read: question from 'Query' (guessed), answers from 'Target' (guessed)",
         "no splits given: split 50:20:30 into train, dev and test by a hash",

@@ -14,16 +14,6 @@ import polars as pl
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import TEMPLATES_SCHEMA
 
-#: For facts that come without cloze templates: ways to put their question.
-QUESTION_TEMPLATES = (
-    "Question: {question}\nAnswer:",
-    "{question} The answer is",
-    "Q: {question}\nA:",
-    "{question}\n",
-    "I was asked: {question} I replied:",
-    "Trivia night. {question} Correct answer:",
-    "Someone wonders: {question} It is",
-)
 _PLACEHOLDER = re.compile(r"\{(subject|question)\}")
 _WORD = re.compile(r"\w+")
 
@@ -91,6 +81,26 @@ def check_templates(frame: pl.DataFrame, origin: str) -> pl.DataFrame:
     for relation, text in frame.select("relation", "text").iter_rows():
         _check_template(relation, text)
     return frame.sort("relation", "template_id")
+
+
+def check_subjects(facts: pl.DataFrame, templates: pl.DataFrame, origin: str) -> None:
+    """Refuse templates with a hole: `{subject}` for facts that have none.
+
+    Raises:
+        BadInput: a relation has both; the message names fact and template.
+    """
+    bare = facts.filter(pl.col("subject").str.strip_chars() == "")
+    holes = templates.filter(
+        pl.col("text").str.contains("{subject}", literal=True)
+        & pl.col("relation").is_in(bare["relation"].unique().implode())
+    )
+    if not holes.is_empty():
+        relation, text = holes.row(0)[0], holes.row(0)[2]
+        question = bare.filter(pl.col("relation") == relation)["question"][0]
+        raise BadInput(
+            f"{origin}: template {text!r} of '{relation}' needs a subject and fact {question!r} "
+            "has none; name a subject column or use {question} in the template"
+        )
 
 
 def _check_template(relation: str, text: str) -> None:

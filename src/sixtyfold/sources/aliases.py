@@ -5,19 +5,19 @@ from __future__ import annotations
 import csv
 import functools
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import yaml
 
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import normalise, text_lists
 from sixtyfold.sources.countries import load_countries
 from sixtyfold.sources.fields import word
+from sixtyfold.sources.json_text import decode
 from sixtyfold.sources.relations import read_data
+from sixtyfold.sources.yaml_text import read_mapping, read_text
 
 #: The atlas accepts them for the whole; an answer that is one of them is not the others.
 _PARTS_OF_COUNTRIES = {"England", "Scotland", "Wales", "Northern Ireland"}
@@ -71,32 +71,36 @@ def country_names() -> Mapping[str, Sequence[str]]:
 
 def _read_file(path: Path) -> dict[str, list[str]]:
     """Read answer → aliases from yaml, json or csv (the answer first, no header)."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() == ".csv":
-            content: Any = {}
-            for answer, *listed in filter(
-                None, csv.reader(io.StringIO(text, newline=""), strict=True)
-            ):
-                content.setdefault(answer, []).extend(listed)
-        else:
-            content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except OSError as error:
-        raise BadInput(
-            f"--aliases {path} cannot be read ({error.strerror}); give a yaml, json or csv file, "
-            "'packages' or 'none'"
-        ) from None
-    except (ValueError, csv.Error, yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise BadInput(f"--aliases {path} is not readable ({reason})") from None
+    origin = f"--aliases {path}"
+    form = "'answer: [alias]' as yaml, json or csv, or one of 'packages' and 'none'"
+    text = read_text(path, origin, form)
+    if path.suffix.lower() == ".csv":
+        content = _csv_rows(text, origin)
+    elif path.suffix.lower() == ".json":
+        content = decode(text, origin, f"needed is {form}")
+    else:
+        content = read_mapping(text, origin, form)
     if not isinstance(content, dict):
-        raise BadInput(f"--aliases {path} needs answers with their aliases, as 'answer: [alias]'")
+        raise BadInput(f"{origin} holds no mapping; needed is {form}")
     names: dict[str, list[str]] = {}
-    for answer, listed in content.items():
+    listed: Any
+    for answer, listed in dict[Any, Any](content).items():
         if isinstance(answer, bool) or not isinstance(answer, (str, int, float)):
             raise BadInput(f"--aliases {path}: the answer {answer!r} is no text; put it in quotes")
         names.setdefault(normalise(str(answer)), []).extend(_texts(path, answer, listed))
     return names
+
+
+def _csv_rows(text: str, origin: str) -> dict[str, list[str]]:
+    """Read rows of an answer and its aliases; an answer may have several rows."""
+    rows: dict[str, list[str]] = {}
+    try:
+        for row in csv.reader(io.StringIO(text, newline=""), strict=True):
+            if row:
+                rows.setdefault(row[0], []).extend(row[1:])
+    except csv.Error as error:
+        raise BadInput(f"{origin} is not readable csv ({error}); mend the line") from None
+    return rows
 
 
 def _texts(path: Path, answer: Any, listed: Any) -> list[str]:

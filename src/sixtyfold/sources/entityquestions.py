@@ -8,7 +8,6 @@ entities of one name; they are flagged `ambiguous`.
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from pathlib import Path
@@ -19,6 +18,7 @@ import polars as pl
 from sixtyfold.core.errors import BadInput, suggestion
 from sixtyfold.core.facts import SPLITS, text_lists
 from sixtyfold.sources.clean import YE2025_IN_DOMAIN
+from sixtyfold.sources.json_text import decode
 from sixtyfold.sources.options import ReadOptions
 from sixtyfold.sources.relations import read_data
 from sixtyfold.sources.rows import ROWS_SCHEMA, SourceRows
@@ -76,12 +76,12 @@ def read_entityquestions(rest: str, options: ReadOptions) -> SourceRows:  # noqa
                 f"{path}: relation {relation} is none of EntityQuestions"
                 f"{suggestion(relation, known)}; allowed are {', '.join(known)}"
             )
-        rows = _read_file(path, known[relation])
-        columns["relation"] += [relation] * len(rows)
-        columns["subject"] += [row[0] for row in rows]
-        columns["objects"] += [row[1] for row in rows]
-        columns["question"] += [row[2] for row in rows]
-        splits += [split] * len(rows)
+        read = _read_file(path, known[relation])
+        columns["relation"] += [relation] * len(read)
+        columns["subject"] += [row[0] for row in read]
+        columns["objects"] += [row[1] for row in read]
+        columns["question"] += [row[2] for row in read]
+        splits += [split] * len(read)
     objects = text_lists(columns.pop("objects"))
     frame = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String())).with_columns(
         objects=objects,
@@ -94,7 +94,7 @@ def read_entityquestions(rest: str, options: ReadOptions) -> SourceRows:  # noqa
     )
     data = read_data("entityquestions.yaml")
     templates = {name: about["templates"] for name, about in data.items()}
-    rows = frame.select(list(ROWS_SCHEMA)).cast(ROWS_SCHEMA)  # type: ignore[arg-type]
+    rows = frame.select(list(ROWS_SCHEMA)).cast(ROWS_SCHEMA)
     return SourceRows(rows, templates, (_counted(rows),), country_names=True)
 
 
@@ -164,12 +164,16 @@ def _complaint(record: Any) -> str | None:
         if not isinstance(record[key], kind):
             needed = "text" if kind is str else "a list"
             return f"'{key}' needs {needed} and holds a {type(record[key]).__name__}"
-    if not record["answers"]:
+    return _complaint_about_texts(record["question"], record["answers"])
+
+
+def _complaint_about_texts(question: str, answers: list[Any]) -> str | None:
+    if not answers:
         return "'answers' is empty"
-    for answer in record["answers"]:
+    for answer in answers:
         if not isinstance(answer, str) or not answer.strip():
-            return f"'answers' needs texts and holds {answer!r:.80}"
-    if _half_character(record["question"], *record["answers"]):
+            return f"'answers' needs texts and holds {str(answer)[:80]!r}"
+    if _half_character(question, *answers):
         return "a text holds half a character (a lone surrogate)"
     return None
 
@@ -192,14 +196,13 @@ def _records(path: Path) -> list[Any]:
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror})") from None
     try:
-        records = json.loads(content.decode("utf-8-sig"))
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise BadInput(
             f"{path}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x}); convert the file"
         ) from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: not JSON ({error}); fetch or unpack the file again") from None
+    records = decode(text, str(path), "fetch or unpack the file again")
     if not isinstance(records, list) or not records:
         kind = "an empty list" if records == [] else f"a {type(records).__name__}"
         raise BadInput(f"{path}: holds {kind}; a list of records is needed")

@@ -16,7 +16,7 @@ import polars as pl
 from sixtyfold.core.errors import BadInput, suggestion
 from sixtyfold.core.facts import check_facts, read_table
 from sixtyfold.core.stage import finished
-from sixtyfold.core.templates import QUESTION_TEMPLATES, check_templates, template_table
+from sixtyfold.core.templates import check_subjects, check_templates, template_table
 from sixtyfold.sources.aliases import add_aliases
 from sixtyfold.sources.atlas import build_atlas
 from sixtyfold.sources.clean import clean
@@ -25,7 +25,8 @@ from sixtyfold.sources.hub import read_hub
 from sixtyfold.sources.options import ReadOptions
 from sixtyfold.sources.popqa import read_popqa
 from sixtyfold.sources.records import SUFFIXES
-from sixtyfold.sources.rows import SourceRows, facts_of_rows
+from sixtyfold.sources.relations import question_templates
+from sixtyfold.sources.rows import SourceRows, facts_of_rows, flags_with_copies
 from sixtyfold.sources.table import read_table_rows
 from sixtyfold.sources.template_file import with_template_file
 
@@ -37,7 +38,7 @@ READERS: dict[str, Reader] = {
     "hub": read_hub,
 }
 ALLOWED = (
-    "'atlas', 'table:FILE' (csv, tsv, jsonl, parquet), the path of such a file, "
+    "'atlas', 'table:FILE' (csv, tsv, json, jsonl, parquet), the path of such a file, "
     "'entityquestions:DIR', 'popqa:FILE', 'hub:NAME', "
     "or a directory that 'sixtyfold facts build' or 'sixtyfold plant' finished"
 )
@@ -82,6 +83,8 @@ def open_facts(reference: str, options: ReadOptions | None = None) -> FactSet:
     # "tabel:x.csv" is a misspelt source, not a file of that name.
     if path.suffix.lower() in SUFFIXES and (path.exists() or ":" not in reference):
         return _read("table", reference, options)
+    if kind in READERS:
+        raise BadInput(f"facts '{reference}' were given; name what to read: {kind}:...")
     hint = suggestion(kind, ["atlas", *READERS])
     raise BadInput(f"facts '{reference}' were given; allowed are {ALLOWED}{hint}")
 
@@ -102,13 +105,18 @@ def _read(kind: str, rest: str, options: ReadOptions) -> FactSet:
     names = "packages" if read.country_names and options.aliases is None else options.aliases
     rows, more = add_aliases(read.rows, names)
     facts, merged = facts_of_rows(rows, rest)
+    phrasings = question_templates()
     templates = template_table(
-        {name: read.templates.get(name, QUESTION_TEMPLATES) for name in facts["relation"].unique()}
+        {name: read.templates.get(name, phrasings) for name in facts["relation"].unique()}
     )
     asked = sorted(set(facts["relation"]) - set(read.templates))
     notes = [*read.notes, *more, *merged]
     if asked:
-        notes.append(f"no cloze templates: probed through phrasings of the question ({_few(asked)})")
+        notes.append(
+            f"no cloze templates for {_few(asked)}: probed through {len(phrasings)} "
+            "phrasings of the question, some with worked examples; levels then say how well the "
+            "model answers when it is asked, and are not comparable with levels of cloze prompts"
+        )
     quiet = options.model_copy(update={"aliases": None})
     return _finish(facts, templates, f"{kind}:{Path(rest).name}", notes, quiet)
 
@@ -118,11 +126,14 @@ def _finish(
 ) -> FactSet:
     """Apply what the user asked for to any fact set."""
     facts, more = add_aliases(facts, options.aliases)
+    if more:
+        facts = facts.with_columns(flags=flags_with_copies(facts))
     facts, cleaned = clean(facts, options)
     if options.templates is not None:
         templates = with_template_file(templates, options.templates, facts["relation"].unique())
     templates = templates.filter(pl.col("relation").is_in(facts["relation"].unique().implode()))
-    found = tuple([*notes, *more, *cleaned])
+    check_subjects(facts, templates, name)
+    found = (*notes, *more, *cleaned)
     return FactSet(facts, templates, fingerprint(facts, templates), name, found)
 
 

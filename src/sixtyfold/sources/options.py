@@ -10,6 +10,14 @@ from sixtyfold.core.spec import Spec
 Overlap = Literal["none", "subjects", "entities"]
 
 
+class FactsOption(Spec):
+    """The option of every command that reads facts."""
+
+    facts: str = "atlas"
+    """`atlas`, `table:FILE` (csv, tsv, json, jsonl, parquet), `entityquestions:DIR`, `popqa:FILE`,
+    `hub:NAME`, or a directory written by `sixtyfold facts build`."""
+
+
 class ReadOptions(Spec):
     """How facts are read and cleaned."""
 

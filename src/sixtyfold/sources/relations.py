@@ -15,3 +15,8 @@ def read_data(name: str) -> dict[str, Any]:
     text = (files("sixtyfold.sources") / "data" / name).read_text(encoding="utf-8")
     content: dict[str, Any] = yaml.safe_load(text)
     return content
+
+
+def question_templates() -> tuple[str, ...]:
+    """Return the templates that ask a fact's question, for facts without cloze templates."""
+    return tuple(read_data("question_templates.yaml")["templates"])

@@ -70,7 +70,7 @@ def facts_of_rows(rows: pl.DataFrame, origin: str) -> tuple[pl.DataFrame, list[s
     repeated = pl.col("fact_id").is_duplicated()
     united = _united(frame.filter(repeated))
     facts = pl.concat([frame.filter(~repeated).select(list(FACTS_SCHEMA)), united])
-    facts = facts.with_columns(flags=_flags_with_copies(facts))
+    facts = facts.with_columns(flags=flags_with_copies(facts))
     notes = []
     if facts.height < rows.height:
         notes.append(f"{rows.height - facts.height:,} rows merged into facts seen before")
@@ -119,7 +119,7 @@ def _hang_together(answers: list[set[str]]) -> bool:
     return True
 
 
-def _flags_with_copies(facts: pl.DataFrame) -> pl.Series:
+def flags_with_copies(facts: pl.DataFrame) -> pl.Series:
     """Return the flags with `answer_in_subject` where an answer's words stand in the subject."""
     spelled = functools.lru_cache(maxsize=None)(folded)
     found = []

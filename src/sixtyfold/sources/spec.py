@@ -5,15 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 
 from sixtyfold.core.spec import Spec, StageSpec
-from sixtyfold.sources.options import ReadOptions
+from sixtyfold.sources.options import FactsOption, ReadOptions
 
 
-class FactsBuildSpec(ReadOptions, StageSpec):
+class FactsBuildSpec(FactsOption, ReadOptions, StageSpec):
     """Write a fact set, or a sample of it, as tables."""
-
-    facts: str = "atlas"
-    """`atlas`, `table:FILE`, `entityquestions:DIR`, `popqa:FILE`, `hub:NAME`, or a directory written
-    by `sixtyfold facts build`."""
 
     train: int | None = Field(default=None, ge=1)
     """Training facts to take at most, in domain, balanced over relations; all without it."""
@@ -34,12 +30,8 @@ class FactsBuildSpec(ReadOptions, StageSpec):
     """Seed of the sample and the shuffle."""
 
 
-class FactsInspectSpec(ReadOptions, Spec):
+class FactsInspectSpec(FactsOption, ReadOptions, Spec):
     """Show counts, answers and traps per relation."""
-
-    facts: str = "atlas"
-    """`atlas`, `table:FILE`, `entityquestions:DIR`, `popqa:FILE`, `hub:NAME`, or a directory written
-    by `sixtyfold facts build`."""
 
 
 class FactsListSpec(Spec):

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import polars as pl
-import yaml
 
 from sixtyfold.core.errors import BadInput, suggestion
 from sixtyfold.core.templates import template_table
+from sixtyfold.sources.yaml_text import read_mapping, read_text
 
 
 def with_template_file(
@@ -38,7 +37,8 @@ def with_template_file(
         name: templates.filter(pl.col("relation") == name).sort("template_id")["text"].to_list()
         for name in known
     }
-    for relation, given in _read(path).items():
+    origin, form = f"--templates {path}", "'relation: [texts]' or 'relation: {add: [texts]}'"
+    for relation, given in read_mapping(read_text(path, origin, form), origin, form).items():
         if relation not in texts:
             raise BadInput(
                 f"{path}: there is no relation {relation!r} in these facts"
@@ -57,16 +57,3 @@ def with_template_file(
         raise BadInput(f"{path}: {error}") from None
     except UnicodeEncodeError:
         raise BadInput(f"{path}: a text holds half a character (a lone surrogate)") from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"--templates {path} cannot be read ({error.strerror})") from None
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise BadInput(f"--templates {path} is not readable YAML ({reason})") from None
-    if not isinstance(content, dict):
-        raise BadInput(f"--templates {path} holds no 'relation: [texts]'; see 'facts build --help'")
-    return content

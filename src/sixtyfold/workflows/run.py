@@ -125,7 +125,7 @@ class _Steps:
                     facts=self.facts,
                     probe=self.at("probe"),
                     levels=spec.levels,
-                    size=spec.size,
+                    size=str(spec.size),
                     short=spec.short,
                     seed=spec.seed,
                     **self.prompt,

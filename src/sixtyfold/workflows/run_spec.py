@@ -11,9 +11,10 @@ from sixtyfold.core.matching import MatchMode
 from sixtyfold.core.models import ModelOptions
 from sixtyfold.core.prompts import PromptOptions
 from sixtyfold.core.spec import Spec
+from sixtyfold.sources.options import FactsOption
 
 
-class RunSpec(PromptOptions, ModelOptions, Spec):
+class RunSpec(FactsOption, PromptOptions, ModelOptions, Spec):
     """Walk the whole path: probe, select, tune, evaluate, show what changed, repair, report."""
 
     out: Path = Path("runs/quickstart")
@@ -24,9 +25,6 @@ class RunSpec(PromptOptions, ModelOptions, Spec):
 
     model: str = "embedded"
     """`embedded`, a directory, a .gguf file or a Hugging Face id."""
-
-    facts: str = "atlas"
-    """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
 
     train: int = Field(default=180, ge=1)
     """Facts of the training pool to probe at most, in domain."""

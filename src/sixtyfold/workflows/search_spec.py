@@ -11,9 +11,10 @@ from sixtyfold.core.models import ModelOptions
 from sixtyfold.core.prompts import PromptOptions
 from sixtyfold.core.spec import StageSpec
 from sixtyfold.core.tensor_names import Region
+from sixtyfold.sources.options import FactsOption
 
 
-class SearchSpec(PromptOptions, ModelOptions, StageSpec):
+class SearchSpec(FactsOption, PromptOptions, ModelOptions, StageSpec):
     """Find the repair that answers most dev questions; test is not looked at."""
 
     base: str = "embedded"
@@ -21,9 +22,6 @@ class SearchSpec(PromptOptions, ModelOptions, StageSpec):
 
     tuned: str
     """The model after tuning."""
-
-    facts: str = "atlas"
-    """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
 
     split: Literal["train", "dev"] = "dev"
     """Facts the candidates are judged on."""

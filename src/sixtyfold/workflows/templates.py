@@ -17,14 +17,13 @@ from sixtyfold.core.templates import overlap
 from sixtyfold.sources.build import build, per_relation
 from sixtyfold.sources.open import open_facts
 from sixtyfold.sources.spec import FactsBuildSpec
-from sixtyfold.stages.probe.run import plan as plan_probe
 from sixtyfold.stages.probe.run import run as probe
 from sixtyfold.stages.probe.spec import ProbeSpec
 from sixtyfold.workflows.templates_spec import FactsTemplatesSpec
 
 #: A template below this share of its relation's best is called weak.
 WEAK = 1 / 3
-#: A relation whose best template stays below this recall is not known at all; nothing is weak there.
+#: A relation whose best template stays below this recall is not known; nothing is weak there.
 KNOWN = 0.02
 #: Templates that share more of their words than this are one template twice.
 SAME = 0.6
@@ -60,17 +59,17 @@ def run(spec: FactsTemplatesSpec) -> Finished:
         facts, templates = (sample.table(name) for name in ("facts", "templates"))
         table = measured(probed.table("probe_prompts"), facts, templates)
         stage.write_table("template_recall", table)
-        return stage.finish(
-            {"template_recall": table.height}, protocol=probed.manifest["protocol"]
-        )
+        return stage.finish({"template_recall": table.height}, protocol=probed.manifest["protocol"])
 
 
 def plan(spec: FactsTemplatesSpec) -> dict[str, Any]:
     """Return how much would be measured, writing nothing."""
     source = open_facts(spec.facts, spec.read_options())
     facts = per_relation(source.facts.filter(pl.col("split") == spec.split), spec.per_relation, 0)
-    counts = facts.group_by("relation").len().join(
-        source.templates.group_by("relation").len("templates"), on="relation"
+    counts = (
+        facts.group_by("relation")
+        .len()
+        .join(source.templates.group_by("relation").len("templates"), on="relation")
     )
     prompts = int((counts["len"] * counts["templates"]).sum())
     return {"relations": counts.height, "facts": facts.height, "prompts": prompts}

@@ -9,18 +9,14 @@ from pydantic import Field
 from sixtyfold.core.matching import MatchMode
 from sixtyfold.core.models import ModelOptions
 from sixtyfold.core.spec import StageSpec
-from sixtyfold.sources.options import ReadOptions
+from sixtyfold.sources.options import FactsOption, ReadOptions
 
 
-class FactsTemplatesSpec(ReadOptions, ModelOptions, StageSpec):
+class FactsTemplatesSpec(FactsOption, ReadOptions, ModelOptions, StageSpec):
     """Measure for a model how well each cloze template brings out the facts of its relation."""
 
     model: str = "embedded"
     """`embedded`, a directory, a .gguf file or a Hugging Face id."""
-
-    facts: str = "atlas"
-    """`atlas`, `table:FILE`, `entityquestions:DIR`, `popqa:FILE`, `hub:NAME`, or a directory written
-    by `sixtyfold facts build`."""
 
     per_relation: int = Field(default=24, ge=2)
     """Facts of each relation every template is tried on, at most."""
@@ -42,4 +38,3 @@ class FactsTemplatesSpec(ReadOptions, ModelOptions, StageSpec):
 
     seed: int = 0
     """Seed of the sample and of every draw."""
-

@@ -119,7 +119,7 @@ def test_shares_hold_within_one_or_are_reported(
     short = {each.what for each in shortfalls(chosen, spec, ["a", "b"])}
     for level, share in zip(spec.mixture.levels, spec.mixture.shares or (), strict=True):
         supply = int((allowed["level"] == level).sum())
-        if counted[level] < share * size - 1:
+        if counted[level] < share * size - 1.5:
             assert f"level {level}" in short
             assert counted[level] == supply  # only an exhausted level may be short
 
@@ -134,6 +134,10 @@ def test_shares_and_relations_hold_together_where_supply_allows() -> None:
         assert abs(counted[0] - 0.1 * size) <= 1
         assert abs(counted[2] - 0.5 * size) <= 1
         assert abs(counted[4] - 0.4 * size) <= 1
+        for name in "abcd":  # levels and relations, both taken in turn, do not go in step
+            inside = Counter(chosen.filter(relation=name)["level"])
+            each = per_relation[name]
+            assert all(abs(inside[n] - s * each) <= 1.5 for n, s in ((0, 0.1), (2, 0.5), (4, 0.4)))
 
 
 def test_a_level_that_runs_out_is_named() -> None:

@@ -10,9 +10,10 @@ from pydantic import Field
 from sixtyfold.core.models import ModelOptions
 from sixtyfold.core.prompts import PromptOptions
 from sixtyfold.core.spec import StageSpec
+from sixtyfold.sources.options import FactsOption
 
 
-class DriftSpec(PromptOptions, ModelOptions, StageSpec):
+class DriftSpec(FactsOption, PromptOptions, ModelOptions, StageSpec):
     """Measure how tuning moved the distribution of the first answer token."""
 
     base: str = "embedded"
@@ -20,9 +21,6 @@ class DriftSpec(PromptOptions, ModelOptions, StageSpec):
 
     tuned: str
     """The model after tuning."""
-
-    facts: str = "atlas"
-    """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
 
     probe: Path | None = None
     """A finished probe of the base: its level-4 facts are measured. All facts without it."""

@@ -11,16 +11,14 @@ from sixtyfold.core.matching import MatchMode
 from sixtyfold.core.models import ModelOptions
 from sixtyfold.core.prompts import PromptOptions
 from sixtyfold.core.spec import StageSpec
+from sixtyfold.sources.options import FactsOption
 
 
-class EvaluateSpec(PromptOptions, ModelOptions, StageSpec):
+class EvaluateSpec(FactsOption, PromptOptions, ModelOptions, StageSpec):
     """Ask a model questions and record every answer."""
 
     model: str = "embedded"
     """`embedded`, a directory, a .gguf file or a Hugging Face id."""
-
-    facts: str = "atlas"
-    """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
 
     split: Literal["train", "dev", "test"] = "test"
     """Which facts to ask."""

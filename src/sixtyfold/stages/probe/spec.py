@@ -10,16 +10,14 @@ from sixtyfold.core.facts import SPLITS
 from sixtyfold.core.matching import MatchMode
 from sixtyfold.core.models import ModelOptions
 from sixtyfold.core.spec import StageSpec
+from sixtyfold.sources.options import FactsOption
 
 
-class ProbeSpec(ModelOptions, StageSpec):
+class ProbeSpec(FactsOption, ModelOptions, StageSpec):
     """Measure recall and level of every fact for a base model."""
 
     model: str = "embedded"
     """`embedded`, a directory, a .gguf file or a Hugging Face id."""
-
-    facts: str = "atlas"
-    """`atlas`, `table:FILE`, or a directory written by `sixtyfold facts build`."""
 
     splits: str = "train,dev,test"
     """Which splits to probe, separated by commas."""

@@ -3,13 +3,14 @@
 All facts of the pool are put in one order; a training set is a beginning of it. So every smaller
 set is part of every larger one, and row order decides nothing. The order goes in rounds: one fact
 from each relation in turn, each relation in its own seeded order (or in rounds over its answers and
-answer lengths). With shares of levels each turn takes the level that is furthest behind its share.
+answer lengths). With shares of levels each turn takes a level that is behind its share, in the
+whole set and in that relation.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -19,6 +20,7 @@ from sixtyfold.core.facts import normalise, seeded_order
 from sixtyfold.stages.select.mixture import Mixture
 from sixtyfold.stages.select.spec import SelectSpec
 
+_LATE = 0.6  # keeps every level within one fact of its share (simulated over random shares)
 _ALL = ""  # the one group there is where relations are not balanced
 
 
@@ -80,7 +82,7 @@ def _ranked(pool: pl.DataFrame, seed: int, spec: SelectSpec) -> pl.DataFrame:
             length=answer_length(firsts),
         )
     keys = [name for name in ("length", "answers") if spec.balanced(name)]
-    # From the innermost rounds to the outermost: inside each length over answers, then over lengths.
+    # From the innermost rounds to the outermost: over answers inside each length, then lengths.
     while keys:
         again = pl.int_range(pl.len()).over([*group, *keys], order_by="position")
         rows = rows.sort(again, "position").with_columns(position=pl.int_range(pl.len()))
@@ -99,26 +101,24 @@ def _by_shares(
     """Return rows so that every beginning keeps both the rounds and the shares of levels.
 
     Each step takes from the relation with the fewest facts so far (of equal ones, the first in
-    turn), and from it the level whose count is furthest behind its share.
+    turn), and from it the level that `_next_level` says.
     """
     relations = turns if spec.balanced("relations") else (_ALL,)
-    share = dict(zip(mixture.levels, mixture.shares or (), strict=True))
     waiting: dict[str, dict[int, deque[int]]] = {name: {} for name in relations}
-    for row, relation, level in (
-        rows.sort("position").select("row", "relation", "level").iter_rows()
-    ):
+    ordered = rows.sort("position").select("row", "relation", "level")
+    for row, relation, level in ordered.iter_rows():
         waiting[relation].setdefault(level, deque()).append(row)
+    shares = dict(zip(mixture.levels, mixture.shares or (), strict=True))
+    everywhere = _Counted(shares)
+    inside = {name: _Counted(shares) for name in relations}
     taken: list[int] = []
-    of_relation = dict.fromkeys(relations, 0)
-    of_level = dict.fromkeys(mixture.levels, 0)
     left = [name for name in relations if waiting[name]]
     while left:
-        name = min(left, key=of_relation.__getitem__)
-        wanted = len(taken) + 1
-        level = max(waiting[name], key=lambda each: (share[each] * wanted - of_level[each], -each))
+        name = min(left, key=lambda each: inside[each].total)
+        level = _next_level(waiting[name], everywhere, inside[name])
         taken.append(waiting[name][level].popleft())
-        of_relation[name] += 1
-        of_level[level] += 1
+        everywhere.add(level)
+        inside[name].add(level)
         if not waiting[name][level]:
             del waiting[name][level]
             if not waiting[name]:
@@ -126,13 +126,42 @@ def _by_shares(
     return taken
 
 
-def shortfalls(
-    chosen: pl.DataFrame, spec: SelectSpec, relations: Sequence[str]
-) -> list[Shortfall]:
+class _Counted:
+    """How many facts of each level were taken, against the shares they should have."""
+
+    def __init__(self, shares: Mapping[int, float]) -> None:
+        self.shares = shares
+        self.total = 0
+        self.taken = dict.fromkeys(shares, 0)
+
+    def add(self, level: int) -> None:
+        self.total += 1
+        self.taken[level] += 1
+
+    def behind(self, level: int) -> float:
+        """Return by how much a level is behind its share when one more fact is taken."""
+        return self.shares[level] * (self.total + 1) - self.taken[level]
+
+
+def _next_level(waiting: Iterable[int], everywhere: _Counted, inside: _Counted) -> int:
+    """Return the level to take from a relation.
+
+    A level that is well behind its share comes at once, and none that has its share comes
+    before its time; between those two bounds the relation's own shares decide. Without that,
+    relations and levels, both taken in turn, would go in step and each relation get one level.
+    """
+    levels = sorted(waiting)
+    if max(map(everywhere.behind, levels)) >= _LATE:
+        return max(levels, key=everywhere.behind)
+    due = [level for level in levels if everywhere.behind(level) > 0] or levels
+    return max(due, key=lambda level: (inside.behind(level), everywhere.behind(level)))
+
+
+def shortfalls(chosen: pl.DataFrame, spec: SelectSpec, relations: Sequence[str]) -> list[Shortfall]:
     """Return what a set has less of than balance and shares ask for.
 
     A relation is short where another has at least two facts more; a level where its count is more
-    than one below its share.
+    than one and a half below its share (rounding alone takes up to one).
     """
     found = []
     if spec.balanced("relations"):
@@ -142,12 +171,14 @@ def shortfalls(
         found += [Shortfall(name, each, n) for name, n in counts.items() if n < most - 1]
     for level, share in zip(spec.mixture.levels, spec.mixture.shares or (), strict=False):
         taken = int((chosen["level"] == level).sum())
-        if taken < share * chosen.height - 1:
+        if taken < share * chosen.height - 1.5:
             found.append(Shortfall(f"level {level}", share * chosen.height, taken))
     return found
 
 
-def first(ordered: pl.DataFrame, size: str, spec: SelectSpec, relations: Sequence[str]) -> pl.DataFrame:
+def first(
+    ordered: pl.DataFrame, size: str, spec: SelectSpec, relations: Sequence[str]
+) -> pl.DataFrame:
     """Return the beginning of the order that is the set of a size.
 
     Args:

@@ -53,9 +53,7 @@ def chosen_sets(pool: Pool, spec: SelectSpec) -> dict[tuple[int, str], pl.DataFr
     return found
 
 
-def _write(
-    chosen: pl.DataFrame, pool: Pool, held_out: HeldOut, spec: SelectSpec
-) -> Finished:
+def _write(chosen: pl.DataFrame, pool: Pool, held_out: HeldOut, spec: SelectSpec) -> Finished:
     """Write one training set."""
     told = receipt(chosen, pool, held_out, spec)
     with open_stage("select", spec, pool.inputs) as stage:

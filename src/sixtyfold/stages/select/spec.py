@@ -10,18 +10,14 @@ from pydantic import Field, field_validator
 from sixtyfold.core.levels import SLICK_CLASSES
 from sixtyfold.core.prompts import PromptOptions
 from sixtyfold.core.spec import StageSpec
-from sixtyfold.sources.options import Overlap
+from sixtyfold.sources.options import FactsOption, Overlap
 from sixtyfold.stages.select.mixture import Mixture, parse_mixture
 
 BALANCED = ("relations", "answers", "length")
 
 
-class SelectSpec(PromptOptions, StageSpec):
+class SelectSpec(FactsOption, PromptOptions, StageSpec):
     """Pick training sets out of probed facts, with a receipt."""
-
-    facts: str = "atlas"
-    """`atlas`, `table:FILE`, `entityquestions:DIR`, `popqa:FILE`, `hub:NAME`, or a directory written
-    by `sixtyfold facts build`."""
 
     probe: Path
     """A finished probe of the base model over these facts."""
@@ -60,7 +56,6 @@ class SelectSpec(PromptOptions, StageSpec):
     seed: int = 0
     """Seed of the choice."""
 
-
     @field_validator("levels")
     @classmethod
     def _known_levels(cls, value: str) -> str:
@@ -84,14 +79,16 @@ class SelectSpec(PromptOptions, StageSpec):
         parts = [part.strip() for part in str(value).split(",")]
         if not all(part == "all" or (part.isdecimal() and int(part) > 0) for part in parts):
             raise ValueError("allowed: a number of examples, all, or several with commas")
-        ordered = sorted(set(parts), key=lambda part: (part == "all", int(part.replace("all", "0"))))
+        ordered = sorted(
+            set(parts), key=lambda part: (part == "all", int(part.replace("all", "0")))
+        )
         return ",".join(ordered)
 
     @field_validator("unknown_answer")
     @classmethod
     def _some_answer(cls, value: str | None) -> str | None:
         if value is not None and not value.strip():
-            raise ValueError("an answer is needed, such as \"I don't know\"")
+            raise ValueError('an answer is needed, such as "I don\'t know"')
         return None if value is None else " ".join(value.split())
 
     @property

@@ -49,14 +49,14 @@ def test_sizes() -> None:
     assert asked(replicas=2).is_ladder
     assert not asked(size="all").is_ladder
     for wrong in ("0", "-3", "many", "60,", "1.5"):
-        with pytest.raises(BadInput, match="option 'size' .*allowed: a number of examples, all"):
+        with pytest.raises(BadInput, match=r"option 'size' .*allowed: a number of examples, all"):
             asked(size=wrong)
 
 
 def test_words_that_are_not_known() -> None:
-    with pytest.raises(BadInput, match="allowed: relations, answers, length, separated by commas"):
+    with pytest.raises(BadInput, match=r"allowed: relations, answers, length, separated by commas"):
         asked(balance="relation")
-    with pytest.raises(BadInput, match="allowed: HighlyKnown, MaybeKnown, WeaklyKnown, Unknown"):
+    with pytest.raises(BadInput, match=r"allowed: HighlyKnown, MaybeKnown, WeaklyKnown, Unknown"):
         asked(slick="known")
-    with pytest.raises(BadInput, match="'unknown_answer' .*an answer is needed"):
+    with pytest.raises(BadInput, match=r"'unknown_answer' .*an answer is needed"):
         asked(unknown_answer="  ")
