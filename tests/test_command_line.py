@@ -51,8 +51,8 @@ def test_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         ("probe --limit 0 --out x", 2, ["--limit was given 0", "greater than or equal to 1"]),
         ("probe", 2, ["--out"]),
         ("probe --match std --out x", 2, ["'std'", "standard"]),
-        ("select --probe p --size 0 --out x", 2, ["--size was given 0"]),
-        ("select --probe p --levels 9 --out x", 2, ["--levels", "natural, or levels 0 to 4"]),
+        ("select --probe p --size 0 --out x", 2, ["--size was given '0'", "from 1, all"]),
+        ("select --probe p --levels 9 --out x", 2, ["--levels", "natural, levels 0 to 4"]),
         ("select --probe nowhere --out x", 3, ["there is no directory nowhere"]),
         ("tune --selection nowhere --out x", 3, ["there is no directory nowhere"]),
         ("evaluate --model ./nowhere --out x", 2, ["there is no model directory ./nowhere"]),
@@ -151,7 +151,7 @@ def test_other_settings_in_the_same_directory(
     capsys.readouterr()
     code, line = complaint(capsys, f"{same} 24")
     assert code == 4
-    assert "size: 12 there, 24 now" in line
+    assert "size: '12' there, '24' now" in line
 
 
 def test_a_place_that_cannot_be_written(

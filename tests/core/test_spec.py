@@ -23,8 +23,9 @@ def test_a_missing_option_is_named() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 0}, "option 'size' was given 0: .*greater than or equal to 1"),
-        ({"levels": "2,7"}, "option 'levels' was given '2,7': allowed: natural, or levels 0 to 4"),
+        ({"replicas": 0}, "option 'replicas' was given 0: .*greater than or equal to 1"),
+        ({"size": 0}, "option 'size' was given 0: allowed: a number of examples from 1, all, or"),
+        ({"levels": "2,7"}, "option 'levels' was given '2,7': allowed: natural, levels 0 to 4 as"),
         ({"short": "skip"}, "option 'short' was given 'skip': .*'error' or 'fill'"),
     ],
 )
@@ -42,8 +43,12 @@ def test_exposures_must_differ_and_tell_something(exposures: tuple[int, ...]) ->
 def test_levels_are_recorded_in_one_form() -> None:
     spec = SelectSpec(out=Path("s"), probe=Path("p"), levels="3, 1,3")
     assert spec.levels == "1,3"
-    assert spec.allowed_levels == (1, 3)
-    assert SelectSpec(out=Path("s"), probe=Path("p")).allowed_levels == (0, 1, 2, 3, 4)
+    assert spec.mixture.levels == (1, 3)
+    plain = SelectSpec(out=Path("s"), probe=Path("p"))
+    assert plain.levels == "natural"
+    assert plain.mixture.levels == (0, 1, 2, 3, 4)
+    named = SelectSpec(out=Path("s"), probe=Path("p"), levels="4,3,2,1,0")
+    assert named.recorded()["levels"] == "natural"
 
 
 def test_what_is_recorded_decides_the_result() -> None:

@@ -111,18 +111,25 @@ def test_aliases_of_every_accepted_answer_are_added_each_once(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.yaml", "- a\n- b", "needs answers with their aliases, as 'answer: \\[alias\\]'"),
-        ("a.yaml", "", "needs answers with their aliases"),
-        ("a.yaml", "a: [b", "is not readable"),
-        ("a.yaml", "a: 2020-13-45", "is not readable .*month must be in"),
+        (
+            "a.yaml",
+            "- a\n- b",
+            "holds a list; needed is 'answer: \\[alias\\]' as yaml, json or csv",
+        ),
+        ("a.yaml", "", "holds nothing; needed is 'answer: \\[alias\\]'"),
+        ("a.yaml", "a: [b", r"is not readable YAML \(line 1: .*needed is 'answer: \[alias\]'"),
+        ("a.yaml", "a: [b]\nc: 2020-13-45", r"\(line 2: '2020-13-45' .*month must be in"),
+        ("a.yaml", "a: [b]\nc: [d]\na: [e]", r"\(line 3: the key 'a' stands twice\)"),
         ("a.yaml", "a: 7", "'a' needs a list of texts as aliases"),
         ("a.yaml", "Norway: [NO]", "'Norway' needs a list of texts as aliases"),
         ("a.yaml", "NO: [Norway]", "the answer False is no text; put it in quotes"),
-        ("a.json", "{", "is not readable"),
+        ("a.json", "{", r"not JSON \(.*, character 2\); needed is 'answer: \[alias\]'"),
+        ("a.json", '["a"]', "holds a list; needed is 'answer: \\[alias\\]' as yaml, json or csv"),
+        ("a.json", '{"a": ["b"], "a": ["c"]}', "the key 'a' stands twice; needed is 'answer:"),
         ("a.json", '{"a": {"b": "c"}}', "'a' needs a list of texts as aliases"),
         ("a.json", '{"a": ["\\ud800"]}', "'a': 'aliases' holds half a character"),
-        ("a.json", "[" * 100_000, "is not readable"),
-        ("a.csv", '"a,b\n', "is not readable"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.csv", '"a,b\n', r"is not readable csv \(unexpected end of data\); mend the line"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
@@ -134,13 +141,13 @@ def test_what_is_refused(tmp_path: Path, name: str, content: str, message: str) 
 
 
 def test_a_missing_file_a_folder_and_other_bytes_are_refused(tmp_path: Path) -> None:
-    missing = r"none\.yaml cannot be read \(No such file.*give a yaml, json or csv file, 'packages'"
+    missing = r"none\.yaml cannot be read \(No such file.*needed is .* one of 'packages' and 'none'"
     with pytest.raises(BadInput, match=missing):
         with_aliases(str(tmp_path / "none.yaml"), ["a"])
     with pytest.raises(BadInput, match=r"cannot be read \(Is a directory\)"):
         with_aliases(str(tmp_path), ["a"])
-    (tmp_path / "a.csv").write_bytes(b"caf\xe9,x\n")
-    with pytest.raises(BadInput, match=r"a\.csv is not readable \('utf-8' codec"):
+    (tmp_path / "a.csv").write_bytes(b"a,b\ncaf\xe9,x\n")
+    with pytest.raises(BadInput, match=r"a\.csv, line 2: not UTF-8 \(byte 0xe9\); save the file"):
         with_aliases(str(tmp_path / "a.csv"), ["a"])
 
 

@@ -1,8 +1,10 @@
 """When does a text contain an accepted answer? One matcher per fact, four modes.
 
     paper     plain containment of the object or an alias, as in the papers
-    standard  case-insensitive, Unicode-normalised, on word boundaries; where an accepted answer
-              stands in the subject ("Bank of Madrid"), copies of the subject do not count
+    standard  case-insensitive, Unicode-normalised, on word boundaries, common nouns also in the
+              plural, names not behind a word that makes another name of them ("West Virginia").
+              Where an accepted answer stands in the subject ("Bank of Madrid"), copies of the
+              subject do not count; where it is the whole subject, it counts only at once
     strict    the answer alone
     loose     standard, also without articles and punctuation, or the first word of an alias
 
@@ -15,7 +17,7 @@ import functools
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple
 
 from sixtyfold.core.facts import normalise
@@ -25,6 +27,8 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation, " "))
 _SHORTEST_FIRST_WORD = 4
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+#: Words that, before a name, make the name of another place: Virginia, Mexico, Africa.
+_ANOTHER = ("north", "south", "east", "west", "new")
 
 
 class Matcher(NamedTuple):
@@ -36,6 +40,7 @@ class Matcher(NamedTuple):
     anywhere: re.Pattern[str]
     at_end: re.Pattern[str]
     copies_subject: bool
+    is_subject: bool
 
     @property
     def on_boundaries(self) -> bool:
@@ -60,7 +65,13 @@ class Matcher(NamedTuple):
             return any(answer in text for answer in self.answers)
         if self.mode == "strict":
             return strip_answer(text) in self.answers
-        return self.anywhere.search(self._searched(text)) is not None
+        searched = self._searched(text)
+        # An answer inside a copy of the subject that the end of the text cuts off is a copy.
+        whole = len(searched) - self._copy_begun(searched)
+        return any(
+            found.end() <= whole or found.end() == len(searched)
+            for found in self.anywhere.finditer(searched)
+        )
 
     def confirmed(self, text: str) -> bool:
         """Whether every continuation of `text` is a hit: an answer and the character after it."""
@@ -77,7 +88,7 @@ class Matcher(NamedTuple):
 
     def _copy_begun(self, searched: str) -> int:
         """Return how many characters at the end may turn out to begin a copy of the subject."""
-        if not self.copies_subject:
+        if not self.copies_subject or self.is_subject:
             return 0
         longest = min(len(self.subject) - 1, len(searched))
         lengths = range(longest, 0, -1)
@@ -89,7 +100,7 @@ class Matcher(NamedTuple):
         searched = normalise(text) + tail
         if self.mode == "loose":
             searched = _loosened(searched) + tail
-        if self.copies_subject:
+        if self.copies_subject and not self.is_subject:
             searched = searched.replace(self.subject, "\x00")
         return searched
 
@@ -105,10 +116,12 @@ def _matcher(mode: MatchMode, objects: tuple[str, ...], subject: str) -> Matcher
     if mode == "loose":
         answers = tuple(dict.fromkeys(form for each in answers for form in _loose_forms(each)))
     answers = tuple(each for each in answers if each)
-    alternatives = "|".join(re.escape(each) for each in sorted(answers, key=len, reverse=True))
-    word = rf"(?<!\w)(?:{alternatives})" if answers else r"(?!)"
+    word = _word(answers, {normalise(each) for each in objects if each[:1].islower()})
     name = _loosened(normalise(subject)) if mode == "loose" else normalise(subject)
     inside = bool(name) and re.search(rf"{word}(?!\w)", name) is not None
+    is_subject = inside and name in answers
+    if is_subject:
+        word = rf"\A\W*{word}"
     return Matcher(
         mode,
         answers,
@@ -116,7 +129,27 @@ def _matcher(mode: MatchMode, objects: tuple[str, ...], subject: str) -> Matcher
         re.compile(rf"{word}(?!\w)"),
         re.compile(rf"{word}\Z"),
         inside and mode != "paper",
+        is_subject,
     )
+
+
+def _word(answers: Sequence[str], nouns: Collection[str]) -> str:
+    """Return the pattern of an answer up to where its word may end.
+
+    Args:
+        answers: normalised answers.
+        nouns: those of them that are written without a capital: not names, but words with a plural.
+    """
+    if not answers:
+        return r"(?!)"
+    longest_first = sorted(answers, key=len, reverse=True)
+    spelled = [re.escape(each) + ("(?:s|es)?" if each in nouns else "") for each in longest_first]
+    names = [text for each, text in zip(longest_first, spelled, strict=True) if each not in nouns]
+    words = [text for each, text in zip(longest_first, spelled, strict=True) if each in nouns]
+    another = "".join(rf"(?<!\b{each}[ -])" for each in _ANOTHER)
+    parts = [rf"{another}(?:{'|'.join(names)})"] if names else []
+    parts += [f"(?:{'|'.join(words)})"] if words else []
+    return rf"(?<!\w)(?:{'|'.join(parts)})"
 
 
 def matcher(mode: MatchMode, objects: Sequence[str], subject: str) -> Matcher:

@@ -1,4 +1,5 @@
-"""More accepted answers: names of countries out of the fact packages, and a user's own file."""
+"""More accepted answers: names of countries out of the fact packages, usual short names, and a
+user's own file."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def add_aliases(rows: pl.DataFrame, wanted: str | None) -> tuple[pl.DataFrame, l
         return rows, []
     names: dict[str, list[str]] = {}
     for source in (part.strip() for part in wanted.split(",")):
-        found = country_names() if source == "packages" else _read_file(Path(source))
+        found = package_names() if source == "packages" else _read_file(Path(source))
         for answer, aliases in found.items():
             names.setdefault(answer, []).extend(aliases)
     changed = 0
@@ -69,6 +70,13 @@ def country_names() -> Mapping[str, Sequence[str]]:
     return names
 
 
+@functools.cache
+def package_names() -> Mapping[str, Sequence[str]]:
+    """Return `country_names` and the usual short names of frequent answers."""
+    short = {normalise(name): more for name, more in read_data("short_names.yaml").items()}
+    return {**short, **country_names()}
+
+
 def _read_file(path: Path) -> dict[str, list[str]]:
     """Read answer → aliases from yaml, json or csv (the answer first, no header)."""
     origin = f"--aliases {path}"
@@ -81,7 +89,7 @@ def _read_file(path: Path) -> dict[str, list[str]]:
     else:
         content = read_mapping(text, origin, form)
     if not isinstance(content, dict):
-        raise BadInput(f"{origin} holds no mapping; needed is {form}")
+        raise BadInput(f"{origin} holds a {type(content).__name__}; needed is {form}")
     names: dict[str, list[str]] = {}
     listed: Any
     for answer, listed in dict[Any, Any](content).items():

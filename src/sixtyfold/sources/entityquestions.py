@@ -95,7 +95,7 @@ def read_entityquestions(rest: str, options: ReadOptions) -> SourceRows:  # noqa
     data = read_data("entityquestions.yaml")
     templates = {name: about["templates"] for name, about in data.items()}
     rows = frame.select(list(ROWS_SCHEMA)).cast(ROWS_SCHEMA)
-    return SourceRows(rows, templates, (_counted(rows),), country_names=True)
+    return SourceRows(rows, templates, (_counted(rows),), add_names=True)
 
 
 def _counted(rows: pl.DataFrame) -> str:
@@ -198,9 +198,10 @@ def _records(path: Path) -> list[Any]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = error.object.count(b"\n", 0, error.start) + 1  # content without a byte order mark
+        byte = error.object[error.start]
         raise BadInput(
-            f"{path}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x}); convert the file"
+            f"{path}, line {line}: not UTF-8 (byte 0x{byte:02x}); convert the file"
         ) from None
     records = decode(text, str(path), "fetch or unpack the file again")
     if not isinstance(records, list) or not records:

@@ -84,7 +84,8 @@ def open_facts(reference: str, options: ReadOptions | None = None) -> FactSet:
     if path.suffix.lower() in SUFFIXES and (path.exists() or ":" not in reference):
         return _read("table", reference, options)
     if kind in READERS:
-        raise BadInput(f"facts '{reference}' were given; name what to read: {kind}:...")
+        form = next(each for each in ALLOWED.split("'") if each.startswith(f"{kind}:"))
+        raise BadInput(f"facts '{reference}' were given; name what to read, as {form}")
     hint = suggestion(kind, ["atlas", *READERS])
     raise BadInput(f"facts '{reference}' were given; allowed are {ALLOWED}{hint}")
 
@@ -102,7 +103,7 @@ def _read(kind: str, rest: str, options: ReadOptions) -> FactSet:
     Aliases come before rows of one fact are united: "USA" and "United States" do not disagree.
     """
     read = READERS[kind](rest, options)
-    names = "packages" if read.country_names and options.aliases is None else options.aliases
+    names = "packages" if read.add_names and options.aliases is None else options.aliases
     rows, more = add_aliases(read.rows, names)
     facts, merged = facts_of_rows(rows, rest)
     phrasings = question_templates()

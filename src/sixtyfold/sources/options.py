@@ -26,7 +26,8 @@ class ReadOptions(Spec):
 
     aliases: str | None = None
     """More accepted answers: a file (yaml, json, csv: answer, then its aliases), `packages` (names
-    of countries out of the fact packages), both with a comma, or `none`."""
+    of countries out of the fact packages, short names of frequent answers), both with a comma, or
+    `none`. Without it EntityQuestions, which has no aliases, gets `packages`."""
 
     templates: Path | None = None
     """YAML file of cloze templates: `relation: [texts]` replaces, `relation: {add: [texts]}`

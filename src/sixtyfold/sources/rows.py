@@ -29,13 +29,13 @@ class SourceRows(NamedTuple):
     rows: a table of `ROWS_SCHEMA`, in file order.
     templates: cloze templates by relation; a relation without any is asked by its questions.
     notes: what was guessed or changed on the way.
-    country_names: whether the source has so few aliases that names of countries are added.
+    add_names: whether the source has so few aliases that usual names are added.
     """
 
     rows: pl.DataFrame
     templates: Mapping[str, Sequence[str]]
     notes: tuple[str, ...] = ()
-    country_names: bool = False
+    add_names: bool = False
 
 
 def facts_of_rows(rows: pl.DataFrame, origin: str) -> tuple[pl.DataFrame, list[str]]:

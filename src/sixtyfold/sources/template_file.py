@@ -41,19 +41,19 @@ def with_template_file(
     for relation, given in read_mapping(read_text(path, origin, form), origin, form).items():
         if relation not in texts:
             raise BadInput(
-                f"{path}: there is no relation {relation!r} in these facts"
+                f"{origin}: there is no relation {relation!r} in these facts"
                 f"{suggestion(str(relation), known)}; relations here: {', '.join(known)}"
             )
         adds = isinstance(given, dict) and set(given) == {"add"}
         listed = given["add"] if adds else given
         if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
             raise BadInput(
-                f"{path}: relation '{relation}' needs a list of texts, or 'add:' and a list"
+                f"{origin}: relation '{relation}' needs a list of texts, or 'add:' and a list"
             )
         texts[relation] = list(dict.fromkeys([*(texts[relation] if adds else []), *listed]))
     try:
         return template_table(texts)
     except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
+        raise BadInput(f"{origin}: {error}") from None
     except UnicodeEncodeError:
-        raise BadInput(f"{path}: a text holds half a character (a lone surrogate)") from None
+        raise BadInput(f"{origin}: a text holds half a character (a lone surrogate)") from None

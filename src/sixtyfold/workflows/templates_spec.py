@@ -21,6 +21,10 @@ class FactsTemplatesSpec(FactsOption, ReadOptions, ModelOptions, StageSpec):
     per_relation: int = Field(default=24, ge=2)
     """Facts of each relation every template is tried on, at most."""
 
+    pilot: int = Field(default=0, ge=0)
+    """Facts of each relation to ask first, through questions; templates are then tried on those
+    the model knows best. A fact it does not know says nothing about a template. 0: any facts."""
+
     split: Literal["train", "dev"] = "train"
     """The split they are taken from; templates are never chosen on test facts."""
 

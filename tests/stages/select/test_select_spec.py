@@ -44,12 +44,12 @@ def test_equal_settings_are_recorded_equally() -> None:
 
 
 def test_sizes() -> None:
-    assert asked(size="240, 60,all,60").sizes == ("60", "240", "all")
+    assert asked(size="240, 60,all,60,060").sizes == ("60", "240", "all")
     assert asked(size="60,240").is_ladder
     assert asked(replicas=2).is_ladder
     assert not asked(size="all").is_ladder
-    for wrong in ("0", "-3", "many", "60,", "1.5"):
-        with pytest.raises(BadInput, match=r"option 'size' .*allowed: a number of examples, all"):
+    for wrong in ("0", "-3", "many", "60,", "1.5", "", "²"):
+        with pytest.raises(BadInput, match=r"option 'size' .*allowed: a number of examples from 1"):
             asked(size=wrong)
 
 

@@ -78,11 +78,9 @@ class SelectSpec(FactsOption, PromptOptions, StageSpec):
     def _known_sizes(cls, value: Any) -> str:
         parts = [part.strip() for part in str(value).split(",")]
         if not all(part == "all" or (part.isdecimal() and int(part) > 0) for part in parts):
-            raise ValueError("allowed: a number of examples, all, or several with commas")
-        ordered = sorted(
-            set(parts), key=lambda part: (part == "all", int(part.replace("all", "0")))
-        )
-        return ",".join(ordered)
+            raise ValueError("allowed: a number of examples from 1, all, or several as 60,240,all")
+        numbers = sorted({int(part) for part in parts if part != "all"})
+        return ",".join([*map(str, numbers), *(["all"] if "all" in parts else [])])
 
     @field_validator("unknown_answer")
     @classmethod
