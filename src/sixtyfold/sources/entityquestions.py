@@ -18,13 +18,12 @@ import polars as pl
 from sixtyfold.core.errors import BadInput, suggestion
 from sixtyfold.core.facts import SPLITS, text_lists
 from sixtyfold.sources.clean import YE2025_IN_DOMAIN
-from sixtyfold.sources.json_text import decode
 from sixtyfold.sources.options import ReadOptions
+from sixtyfold.sources.records import read_records
 from sixtyfold.sources.relations import read_data
 from sixtyfold.sources.rows import ROWS_SCHEMA, SourceRows
 
 _FILE_NAME = re.compile(r"(P\d+)\.(train|dev|test)\.json")
-_LARGEST_FILE = 1_000_000_000
 _OF_THE_PAPER = "arXiv 2509.16596 counts 75,944 train, 9,555 test and 11,613 out-of-domain test"
 
 
@@ -138,9 +137,11 @@ def _files(root: Path) -> list[tuple[Path, str, str]]:
 
 def _read_file(path: Path, pattern: Pattern) -> list[tuple[str, list[str], str]]:
     """Return subject, objects and question of every record."""
-    records = _records(path)
+    records = read_records(path)
+    if records[0].place.startswith("line"):
+        raise BadInput(f"{path}: holds an object; a list of records is needed")
     rows = []
-    for number, record in enumerate(records, start=1):
+    for place, record in records:
         reason = _complaint(record)
         if reason is None:
             question = record["question"]
@@ -150,14 +151,12 @@ def _read_file(path: Path, pattern: Pattern) -> list[tuple[str, list[str], str]]
                 continue
             asked = f"{pattern.before}SUBJECT{pattern.after}"
             reason = f"the question {question[:80]!r} is not of the form {asked!r}"
-        raise BadInput(f"{path}, record {number}: {reason}; mend or drop the record")
+        raise BadInput(f"{path}, {place}: {reason}; mend or drop the record")
     return rows
 
 
-def _complaint(record: Any) -> str | None:
+def _complaint(record: dict[str, Any]) -> str | None:
     """Say what is wrong with a record, or None."""
-    if not isinstance(record, dict):
-        return f"an object with question and answers is needed, found a {type(record).__name__}"
     for key, kind in (("question", str), ("answers", list)):
         if key not in record:
             return f"'{key}' is missing"
@@ -172,7 +171,7 @@ def _complaint_about_texts(question: str, answers: list[Any]) -> str | None:
         return "'answers' is empty"
     for answer in answers:
         if not isinstance(answer, str) or not answer.strip():
-            return f"'answers' needs texts and holds {str(answer)[:80]!r}"
+            return f"'answers' needs texts and holds {repr(answer)[:80]}"
     if _half_character(question, *answers):
         return "a text holds half a character (a lone surrogate)"
     return None
@@ -180,31 +179,3 @@ def _complaint_about_texts(question: str, answers: list[Any]) -> str | None:
 
 def _half_character(*texts: str) -> bool:
     return any(not text.isascii() and re.search("[\ud800-\udfff]", text) for text in texts)
-
-
-def _records(path: Path) -> list[Any]:
-    """Return the list a file holds.
-
-    Raises:
-        BadInput: it is not readable, not UTF-8, no JSON or no list.
-    """
-    try:
-        size = path.stat().st_size
-        if size > _LARGEST_FILE:
-            raise BadInput(f"{path}: {size:,} bytes; this is no file of EntityQuestions")
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror})") from None
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1  # content without a byte order mark
-        byte = error.object[error.start]
-        raise BadInput(
-            f"{path}, line {line}: not UTF-8 (byte 0x{byte:02x}); convert the file"
-        ) from None
-    records = decode(text, str(path), "fetch or unpack the file again")
-    if not isinstance(records, list) or not records:
-        kind = "an empty list" if records == [] else f"a {type(records).__name__}"
-        raise BadInput(f"{path}: holds {kind}; a list of records is needed")
-    return records

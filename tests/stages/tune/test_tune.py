@@ -110,7 +110,7 @@ def test_lora_is_merged(planted: Path, selected: Path, tmp_path: Path) -> None:
 def test_a_selection_of_another_form_is_refused(
     planted: Path, selected: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(BadInput, match=r"--prompt-form plain, papers was given; use the same form"):
+    with pytest.raises(BadInput, match=r"--prompt-form plain, papers was given; use the same"):
         tune(planted, selected, tmp_path / "t", prompt_form="papers")
 
 

@@ -16,6 +16,7 @@ from sixtyfold.core.models import (
     read_model,
     resolve_device,
 )
+from sixtyfold.core.prompts import PromptOptions
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage, write_atomic
 from sixtyfold.stages.tune.examples import Example, encode_examples
 from sixtyfold.stages.tune.spec import TuneSpec
@@ -34,12 +35,7 @@ def run(spec: TuneSpec) -> Finished:
         SixtyfoldError: the training was not what was asked for; nothing is saved then.
     """
     selection = finished(spec.selection, "select")
-    if selection.manifest["spec"]["prompt_form"] != spec.prompt_form:
-        raise BadInput(
-            f"{spec.selection} was selected with --prompt-form "
-            f"{selection.manifest['spec']['prompt_form']}, {spec.prompt_form} was given; "
-            "use the same form"
-        )
+    _check_form(selection, spec)
     directory = model_directory(spec.model, spec.revision)
     inputs = {"model": model_fingerprint(directory), "selection": selection.fingerprint}
     with open_stage("tune", spec, inputs) as stage:
@@ -50,6 +46,18 @@ def run(spec: TuneSpec) -> Finished:
         with stage.timed("train"):
             report = _train_and_save(stage, directory, tokenizer, examples, spec)
         return stage.finish({"examples": len(examples)}, training=report)
+
+
+def _check_form(selection: Finished, spec: TuneSpec) -> None:
+    """Refuse a selection whose prompts have another form, or another system prompt."""
+    for name in PromptOptions.model_fields:
+        theirs, ours = selection.manifest["spec"].get(name), getattr(spec, name)
+        if theirs != ours:
+            option = f"--{name.replace('_', '-')}"
+            raise BadInput(
+                f"{spec.selection} was selected with {option} {theirs}, {ours} was given; "
+                "use the same"
+            )
 
 
 def _train_and_save(
