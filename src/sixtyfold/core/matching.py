@@ -28,7 +28,10 @@ _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation, " "))
 _SHORTEST_FIRST_WORD = 4
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 #: Words that, before a name, make the name of another place: Virginia, Mexico, Africa.
-_ANOTHER = ("north", "south", "east", "west", "new")
+_ANOTHER = (
+    *("north", "south", "east", "west", "new"),
+    *("northeast", "northwest", "southeast", "southwest"),
+)
 
 
 class Matcher(NamedTuple):

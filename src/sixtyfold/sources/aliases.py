@@ -1,5 +1,4 @@
-"""More accepted answers: names of countries out of the fact packages, usual short names, and a
-user's own file."""
+"""More accepted answers: names of countries, usual short names, and a file of the user."""
 
 from __future__ import annotations
 

@@ -18,8 +18,9 @@ import polars as pl
 from sixtyfold.core.errors import BadInput, suggestion
 from sixtyfold.core.facts import SPLITS, text_lists
 from sixtyfold.sources.clean import YE2025_IN_DOMAIN
+from sixtyfold.sources.json_text import decode
 from sixtyfold.sources.options import ReadOptions
-from sixtyfold.sources.records import read_records
+from sixtyfold.sources.records import LARGEST_ARRAY, read_records
 from sixtyfold.sources.relations import read_data
 from sixtyfold.sources.rows import ROWS_SCHEMA, SourceRows
 
@@ -137,11 +138,8 @@ def _files(root: Path) -> list[tuple[Path, str, str]]:
 
 def _read_file(path: Path, pattern: Pattern) -> list[tuple[str, list[str], str]]:
     """Return subject, objects and question of every record."""
-    records = read_records(path)
-    if records[0].place.startswith("line"):
-        raise BadInput(f"{path}: holds an object; a list of records is needed")
     rows = []
-    for place, record in records:
+    for number, record in enumerate(_records(path), start=1):
         reason = _complaint(record)
         if reason is None:
             question = record["question"]
@@ -151,12 +149,14 @@ def _read_file(path: Path, pattern: Pattern) -> list[tuple[str, list[str], str]]
                 continue
             asked = f"{pattern.before}SUBJECT{pattern.after}"
             reason = f"the question {question[:80]!r} is not of the form {asked!r}"
-        raise BadInput(f"{path}, {place}: {reason}; mend or drop the record")
+        raise BadInput(f"{path}, record {number}: {reason}; mend or drop the record")
     return rows
 
 
-def _complaint(record: dict[str, Any]) -> str | None:
+def _complaint(record: Any) -> str | None:
     """Say what is wrong with a record, or None."""
+    if not isinstance(record, dict):
+        return f"an object with question and answers is needed, found a {type(record).__name__}"
     for key, kind in (("question", str), ("answers", list)):
         if key not in record:
             return f"'{key}' is missing"
@@ -179,3 +179,28 @@ def _complaint_about_texts(question: str, answers: list[Any]) -> str | None:
 
 def _half_character(*texts: str) -> bool:
     return any(not text.isascii() and re.search("[\ud800-\udfff]", text) for text in texts)
+
+
+def _records(path: Path) -> list[Any]:
+    """Return the list a file holds.
+
+    Raises:
+        BadInput: it is not readable, not UTF-8, no JSON or no list; the message names the line or
+            record.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_ARRAY:
+            raise BadInput(f"{path}: {size:,} bytes; this is no file of EntityQuestions")
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror})") from None
+    try:
+        records = decode(content.decode("utf-8-sig"), str(path), "fetch or unpack the file again")
+    except (UnicodeDecodeError, BadInput):
+        read_records(path)  # slower, one by one, and so names the line or record
+        raise
+    if not isinstance(records, list) or not records:
+        kind = "an empty list" if records == [] else f"a {type(records).__name__}"
+        raise BadInput(f"{path}: holds {kind}; a list of records is needed")
+    return records
