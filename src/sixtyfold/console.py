@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import polars as pl
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sixtyfold.core.accuracy import accuracy
@@ -80,19 +81,40 @@ def show_path(result: Path, _: Spec, *, silent: bool) -> dict[str, Any]:
 
 
 def show_table(result: Any, _: Spec, *, silent: bool) -> list[dict[str, Any]]:
-    """Show a data frame."""
+    """Show a data frame; what is wider than the terminal goes on in a table below."""
     rows: list[dict[str, Any]] = result.to_dicts()
     if not silent:
-        table = Table()
-        for name, kind in result.schema.items():
-            number = kind.is_numeric()
-            justify: Literal["right", "left"] = "right" if number else "left"
-            table.add_column(name.replace("_", " "), justify=justify, no_wrap=not number)
-        for row in rows:
-            table.add_row(*(_cell(value) for value in row.values()))
         wide = None if sys.stdout.isatty() else _FILE_WIDTH
-        Console(width=wide).print(table)
+        console = Console(width=wide)
+        for columns in _that_fit(result, console.width):
+            table = Table()
+            for name in columns:
+                number = result.schema[name].is_numeric()
+                justify: Literal["right", "left"] = "right" if number else "left"
+                table.add_column(_heading(name), justify=justify)
+            for row in rows:
+                table.add_row(*(escape(_cell(row[name])) for name in columns))
+            console.print(table)
     return rows
+
+
+def _heading(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _that_fit(frame: pl.DataFrame, width: int) -> list[list[str]]:
+    """Group columns so that each group fits the width; every group begins with the first column."""
+    needed = {
+        name: max(len(_heading(name)), *(len(_cell(value)) for value in frame[name]), 0) + 3
+        for name in frame.columns
+    }
+    first, *others = frame.columns
+    groups = [[first]]
+    for name in others:
+        if 1 + sum(needed[each] for each in groups[-1]) + needed[name] > width and groups[-1][1:]:
+            groups.append([first])
+        groups[-1].append(name)
+    return groups
 
 
 def show_inspection(result: Any, spec: Spec, *, silent: bool) -> dict[str, Any]:

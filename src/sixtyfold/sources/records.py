@@ -136,7 +136,7 @@ def _decoded(content: bytes, path: Path, line: int) -> str:
         text = content.decode("utf-8-sig" if line == 1 else "utf-8")
     except UnicodeDecodeError as error:
         line += content.count(b"\n", 0, error.start)
-        found = f"byte 0x{content[error.start]:02x}"
+        found = f"byte 0x{error.object[error.start]:02x}"
         raise BadInput(
             f"{path}, line {line}: not UTF-8 ({found}); save the file as UTF-8"
         ) from None
