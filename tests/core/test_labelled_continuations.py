@@ -54,7 +54,9 @@ def test_there_are_enough_and_hard_ones() -> None:
 def test_standard_agrees_with_the_readers() -> None:
     found = {mode: agreement(mode, labelled()) for mode in MODES}
     assert found["standard"] >= 0.955
-    assert all(found["standard"] > share + 0.1 for mode, share in found.items() if mode != "standard")
+    assert all(
+        found["standard"] > share + 0.1 for mode, share in found.items() if mode != "standard"
+    )
     agreement("standard", labelled(), "asserted")
 
 

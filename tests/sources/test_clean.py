@@ -5,28 +5,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from made_up_facts import fact
 from sixtyfold.core.errors import BadInput
-from sixtyfold.core.facts import FACTS_SCHEMA, fact_id
+from sixtyfold.core.facts import FACTS_SCHEMA
 from sixtyfold.sources.clean import YE2025_IN_DOMAIN, clean
 from sixtyfold.sources.options import ReadOptions
-
-
-def fact(subject: str, objects: list[str], split: str, **more: Any) -> dict[str, Any]:
-    relation = more.pop("relation", "capital")
-    question = more.pop("question", f"What is the {relation} of {subject}?")
-    return {
-        "fact_id": fact_id(relation, subject, question),
-        "relation": relation,
-        "subject": subject,
-        "objects": objects,
-        "question": question,
-        "split": split,
-        "domain": "in",
-        "flags": [],
-        "popularity": None,
-        **more,
-    }
-
 
 FACTS = pl.DataFrame(
     [

@@ -7,25 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixtyfold.core.facts import FACTS_SCHEMA, fact_id
+from made_up_facts import fact
+from sixtyfold.core.facts import FACTS_SCHEMA
 from sixtyfold.sources.held_out import OVERLAP_SCHEMA, entity_key, shared_with_held_out
-
-
-def fact(subject: str, objects: list[str], split: str, **more: Any) -> dict[str, Any]:
-    relation = more.pop("relation", "country")
-    question = more.pop("question", f"Which {relation} is {subject} in?")
-    return {
-        "fact_id": fact_id(relation, subject, question),
-        "relation": relation,
-        "subject": subject,
-        "objects": objects,
-        "question": question,
-        "split": split,
-        "domain": "in",
-        "flags": [],
-        "popularity": None,
-        **more,
-    }
 
 
 def table(*facts: dict[str, Any]) -> pl.DataFrame:
@@ -70,7 +54,7 @@ def test_one_key_in_two_splits_is_named() -> None:
     # A table that `facts_of_rows` did not make may hold it.
     held = fact("Lyon", ["France"], "dev", question="Another wording?")
     found = leaks("none", *CLEAN, held)
-    question = "Which country is Lyon in?"
+    question = "What is the capital of Lyon?"
     assert found == [("fact", held["fact_id"], question, "Another wording?", "dev")]
 
 
