@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from sixtyfold.core.errors import BadInput, suggestion
-from sixtyfold.sources.held_out import shared_with_held_out
+from sixtyfold.sources.held_out import named, shared_with_held_out
 from sixtyfold.sources.options import ReadOptions
 
 #: In domain in arXiv 2509.16596 (its other 14 EntityQuestions relations are only tested).
@@ -32,6 +32,7 @@ def clean(facts: pl.DataFrame, options: ReadOptions) -> tuple[pl.DataFrame, list
             f"{shared['fact_id'].n_unique():,} training facts dropped that share "
             f"{'a subject' if options.disjoint == 'subjects' else 'an entity'} with dev or test"
         )
+        notes += named(shared)
     if facts.is_empty() and before:
         raise BadInput("no fact is left after --ambiguous and --disjoint; ask for less")
     return facts, notes

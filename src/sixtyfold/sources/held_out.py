@@ -67,6 +67,21 @@ def shared_with_held_out(facts: pl.DataFrame, entities: Overlap = "none") -> pl.
     return pl.concat(parts).sort("fact_id", "shared")
 
 
+def named(shared: pl.DataFrame, most: int = 3) -> list[str]:
+    """Return the first rows of an overlap as sentences, and how many more there are."""
+    lines = [_sentence(row) for row in shared.head(most).iter_rows(named=True)]
+    more = shared.height - len(lines)
+    return [*lines, f"and {more:,} more"] if more > 0 else lines
+
+
+def _sentence(row: dict[str, str]) -> str:
+    training, split = f"in train: {row['question']!r}", row["held_out_split"]
+    if row["shared"] == "question":
+        return f"{training} is also asked in {split} (fact {row['held_out_fact_id']})"
+    what = f"{row['shared']} {row['what']!r}"
+    return f"{training} shares its {what} with {row['held_out_question']!r} in {split}"
+
+
 def _keyed(facts: pl.DataFrame, kind: str) -> pl.DataFrame:
     """Return one row per fact and key of a kind: key, what, fact_id, question, split."""
     column = {"fact": "fact_id", "answer": "objects"}.get(kind, kind)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import polars as pl
 
 from sixtyfold.core.facts import SPLITS, normalise
+from sixtyfold.sources.held_out import named, shared_with_held_out
 from sixtyfold.sources.open import open_facts
 from sixtyfold.sources.spec import FactsInspectSpec
 from sixtyfold.sources.spellings import folded
@@ -25,9 +26,14 @@ class Inspection(NamedTuple):
 
 
 def run(spec: FactsInspectSpec) -> Inspection:
-    """Return the inspection of a fact set; raises what `open_facts` raises."""
+    """Return the inspection of a fact set; its notes name what train shares with dev and test.
+
+    Raises:
+        what `open_facts` raises.
+    """
     source = open_facts(spec.facts, spec.read_options())
-    return Inspection(inspect(source.facts), source.notes)
+    shared = shared_with_held_out(source.facts)
+    return Inspection(inspect(source.facts), (*source.notes, *named(shared)))
 
 
 def inspect(facts: pl.DataFrame) -> pl.DataFrame:
