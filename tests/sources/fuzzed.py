@@ -86,7 +86,7 @@ def outcome(case: Case) -> Outcome:
         return Outcome("refused", told.replace(str(case.path), "FILE"))
     merged = 0
     for note in found.notes:
-        if told_merged := re.fullmatch(r"([\d,]+) rows merged into facts seen before", note):
+        if told_merged := re.fullmatch(r"([\d,]+) rows? merged into facts seen before", note):
             merged = int(told_merged[1].replace(",", ""))
     try:
         rows = count_rows(case)

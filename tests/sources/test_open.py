@@ -165,7 +165,7 @@ def test_a_source_gets_what_follows_its_name_and_the_options() -> None:
     assert source.notes == (
         "read by hand",
         "3 rows got more accepted answers (packages)",
-        "1 rows merged into facts seen before",
+        "1 row merged into facts seen before",
         (
             "no cloze templates for player: probed through 21 phrasings of the question, some with "
             "worked examples; levels then say how well the model answers when it is asked, and are "

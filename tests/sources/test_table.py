@@ -233,7 +233,7 @@ def test_an_id_may_stand_twice_at_one_question_or_be_empty(tmp_path: Path) -> No
     facts, _, _, _, notes = opened(path)
     assert by_question(facts)["a?"]["objects"] == ["b", "c"]
     assert facts.height == 3
-    assert "1 rows merged into facts seen before" in notes
+    assert "1 row merged into facts seen before" in notes
 
 
 def test_an_id_column_may_hold_what_was_named(tmp_path: Path) -> None:

@@ -73,7 +73,8 @@ def facts_of_rows(rows: pl.DataFrame, origin: str) -> tuple[pl.DataFrame, list[s
     facts = facts.with_columns(flags=flags_with_copies(facts))
     notes = []
     if facts.height < rows.height:
-        notes.append(f"{rows.height - facts.height:,} rows merged into facts seen before")
+        merged = rows.height - facts.height
+        notes.append(f"{merged:,} row{'s' * (merged > 1)} merged into facts seen before")
     if rows["split"].null_count() == rows.height > 0:
         notes.append("no splits given: split 50:20:30 into train, dev and test by a hash")
     return check_facts(facts, origin), notes

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from scipy import stats
 
+from sixtyfold.core.errors import BadInput
 from sixtyfold.core.models import model_directory, model_fingerprint
 from sixtyfold.core.spec import StageSpec
 from sixtyfold.core.stage import Finished, finished, open_stage
@@ -73,9 +74,15 @@ def run(spec: FactsTemplatesSpec) -> Finished:
 
 
 def plan(spec: FactsTemplatesSpec) -> dict[str, Any]:
-    """Return how much would be measured, writing nothing."""
+    """Return how much would be measured, writing nothing.
+
+    Raises:
+        BadInput: the facts are not there, or the split is empty.
+    """
     source = open_facts(spec.facts, spec.read_options())
     facts = per_relation(source.facts.filter(pl.col("split") == spec.split), spec.per_relation, 0)
+    if facts.is_empty():
+        raise BadInput(f"{spec.facts} has no {spec.split} fact; give --split dev or more facts")
     counts = (
         facts.group_by("relation")
         .len()
