@@ -133,6 +133,14 @@ def test_facts_without_a_column(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "question" in line
 
 
+def test_what_was_guessed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("q,target\nWho is Ada?,a mathematician\n")
+    assert run_command(f"facts build --facts table:{path} --out {tmp_path}/facts".split()) == 0
+    printed = capsys.readouterr().out
+    assert "- columns read: question from 'q' (guessed), answers from 'target' (guessed)" in printed
+
+
 def test_size_larger_than_the_pool(
     planted: Path, probed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

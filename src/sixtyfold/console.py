@@ -29,6 +29,8 @@ def show_stage(result: Finished, _: Spec, *, silent: bool) -> dict[str, Any]:
     if not silent:
         rows = ", ".join(f"{count} {name}" for name, count in result.manifest["rows"].items())
         _say(f"{result.manifest['stage']}: {rows}")
+        for note in result.manifest.get("notes", ()):  # what reading facts guessed or changed
+            _say(f"- {note}")
         _ending(result.path)
     return value
 

@@ -260,6 +260,22 @@ def test_the_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
         opened("who/what@v1")
 
 
+def test_log_lines_of_the_hub_are_kept_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    logging = huggingface_hub.utils.logging
+    seen: list[int] = []
+
+    def load(*_: Any, **__: Any) -> None:
+        seen.append(logging.get_verbosity())
+        raise ConnectionError("no answer")
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    before = logging.get_verbosity()
+    with pytest.raises(BadInput, match=r"cannot be reached \(no answer\)"):
+        opened("who/what")
+    assert seen == [datasets.logging.CRITICAL]
+    assert logging.get_verbosity() == before != datasets.logging.CRITICAL
+
+
 def test_a_name_the_hub_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*_: Any, **__: Any) -> None:
         raise datasets.exceptions.DatasetNotFoundError("Dataset 'who/what'\ndoesn't exist")

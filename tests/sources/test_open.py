@@ -31,6 +31,18 @@ def test_a_table_by_prefix_and_by_path_is_the_same(table: Path) -> None:
     assert prefixed.notes[0].startswith("columns read: ")
 
 
+@pytest.mark.parametrize("source", ["atlas", "{built}", "entityquestions:{built}"])
+def test_options_a_source_has_no_use_for_are_refused(
+    source: str, table: Path, tmp_path: Path
+) -> None:
+    build(FactsBuildSpec(facts=str(table), out=tmp_path / "facts"))
+    reference = source.format(built=tmp_path / "facts")
+    with pytest.raises(BadInput, match=r"--columns is for 'table:' and 'hub:'; .*leave the option"):
+        open_facts(reference, ReadOptions(columns="question=question"))
+    with pytest.raises(BadInput, match=r"--hub-config is for 'hub:'; .*leave the option out"):
+        open_facts(reference, ReadOptions(hub_config="main"))
+
+
 def test_a_built_set_opens_as_it_was(table: Path, tmp_path: Path) -> None:
     built = build(FactsBuildSpec(facts=f"table:{table}", out=tmp_path / "facts"))
     again = open_facts(str(tmp_path / "facts"))

@@ -33,6 +33,8 @@ TEMPLATES_SCHEMA = pl.Schema(
 )
 SPLITS = ("train", "dev", "test")
 DOMAINS = ("in", "out")
+#: Traps a fact may be flagged with; a user's table may hold flags of its own.
+FLAGS = ("ambiguous", "answer_in_subject", "in_several_splits", "several_answers")
 
 
 def normalise(text: str) -> str:

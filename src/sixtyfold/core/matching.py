@@ -32,6 +32,7 @@ _ANOTHER = (
     *("north", "south", "east", "west", "new"),
     *("northeast", "northwest", "southeast", "southwest"),
 )
+_BEHIND_ANOTHER = re.compile(rf"\b(?:{'|'.join(_ANOTHER)})[ -]?\Z")
 
 
 class Matcher(NamedTuple):
@@ -88,6 +89,14 @@ class Matcher(NamedTuple):
     def pending(self, text: str) -> bool:
         """Whether `text` ends with an answer that the next character will confirm or undo."""
         return self.on_boundaries and self.at_end.search(self._searched(text)) is not None
+
+    def counts_behind(self, text: str) -> bool:
+        """Whether any answer spelled behind `text` and a space is a hit once its word has ended.
+
+        >>> matcher("standard", ["Virginia"], "Norfolk").counts_behind(" in West")
+        False
+        """
+        return not (self.on_boundaries and _BEHIND_ANOTHER.search(self._searched(text)))
 
     def _copy_begun(self, searched: str) -> int:
         """Return how many characters at the end may turn out to begin a copy of the subject."""

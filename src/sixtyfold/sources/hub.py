@@ -185,6 +185,7 @@ def _quiet() -> Iterator[None]:
     """Keep progress bars and log lines of `datasets` and the hub off stderr for a while."""
     import datasets
     from datasets.utils import logging
+    from huggingface_hub.utils import logging as hub_logging
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
@@ -195,14 +196,16 @@ def _quiet() -> Iterator[None]:
         not datasets.are_progress_bars_disabled(),
         not are_progress_bars_disabled(),
     )
-    verbosity = logging.get_verbosity()
+    verbosity, verbosity_of_hub = logging.get_verbosity(), hub_logging.get_verbosity()
     datasets.disable_progress_bars()
     disable_progress_bars()
     logging.set_verbosity(logging.CRITICAL)
+    hub_logging.set_verbosity(logging.CRITICAL)
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
+        hub_logging.set_verbosity(verbosity_of_hub)
         if shown:
             datasets.enable_progress_bars()
         if shown_by_hub:

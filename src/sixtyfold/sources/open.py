@@ -37,6 +37,8 @@ READERS: dict[str, Reader] = {
     "popqa": read_popqa,
     "hub": read_hub,
 }
+#: Reading options that only some sources have a use for.
+_TAKEN_BY = {"columns": ("table", "hub"), "hub_config": ("hub",)}
 ALLOWED = (
     "'atlas', 'table:FILE' (csv, tsv, json, jsonl, parquet), the path of such a file, "
     "'entityquestions:DIR', 'popqa:FILE', 'hub:NAME', "
@@ -67,7 +69,8 @@ def open_facts(reference: str, options: ReadOptions | None = None) -> FactSet:
         options: how to read and clean it; the defaults without.
 
     Raises:
-        BadInput: the reference is none of these, or what lies there does not hold facts.
+        BadInput: the reference is none of these, an option is not for it, or what lies there does
+            not hold facts.
         IncompleteInput: the directory holds no finished stage with facts.
         Corrupted: a table of the directory is not readable.
     """
@@ -75,10 +78,12 @@ def open_facts(reference: str, options: ReadOptions | None = None) -> FactSet:
     kind, _, rest = reference.partition(":")
     path = Path(reference)
     if reference == "atlas":
+        _refuse_unused(reference, options)
         return _finish(*build_atlas(), "atlas", [], options)
     if kind in READERS and rest.strip():
         return _read(kind, rest, options)
     if reference.strip() and path.is_dir():
+        _refuse_unused(reference, options)
         return _finish(*_stage_directory(path), [], options)
     # "tabel:x.csv" is a misspelt source, not a file of that name.
     if path.suffix.lower() in SUFFIXES and (path.exists() or ":" not in reference):
@@ -88,6 +93,16 @@ def open_facts(reference: str, options: ReadOptions | None = None) -> FactSet:
         raise BadInput(f"facts '{reference}' were given; name what to read, as {form}")
     hint = suggestion(kind, ["atlas", *READERS])
     raise BadInput(f"facts '{reference}' were given; allowed are {ALLOWED}{hint}")
+
+
+def _refuse_unused(source: str, options: ReadOptions) -> None:
+    for name, kinds in _TAKEN_BY.items():
+        if getattr(options, name) is not None and source not in kinds:
+            listed = " and ".join(f"'{kind}:'" for kind in kinds)
+            raise BadInput(
+                f"--{name.replace('_', '-')} is for {listed}; {source} has a form of its own, "
+                "leave the option out"
+            )
 
 
 def _stage_directory(path: Path) -> tuple[pl.DataFrame, pl.DataFrame, str]:
@@ -102,6 +117,7 @@ def _read(kind: str, rest: str, options: ReadOptions) -> FactSet:
 
     Aliases come before rows of one fact are united: "USA" and "United States" do not disagree.
     """
+    _refuse_unused(kind, options)
     read = READERS[kind](rest, options)
     names = "packages" if read.add_names and options.aliases is None else options.aliases
     rows, more = add_aliases(read.rows, names)

@@ -48,13 +48,13 @@ _NEEDED: Final = ("subj", "question")
 _ANSWERS: Final = ("obj", "possible_answers", "o_aliases")
 
 
-def read_popqa(rest: str, options: ReadOptions) -> SourceRows:
+def read_popqa(rest: str, options: ReadOptions) -> SourceRows:  # noqa: ARG001 - a Reader
     """Read PopQA.
 
     Args:
         rest: path of the TSV of the release, or of the same records as json (a list, or one a
             line), jsonl, csv or parquet. Lists may be lists or JSON lists written as text.
-        options: `columns` is refused; the form is fixed.
+        options: not used; the form is fixed.
 
     Returns:
         relation (Wikidata id, or the name where it is none of PopQA's), subject, answers (`obj`,
@@ -65,8 +65,6 @@ def read_popqa(rest: str, options: ReadOptions) -> SourceRows:
         BadInput: the file, a column or a row is not of that form; the message names the line.
         Corrupted: a Parquet file is not readable.
     """
-    if options.columns is not None:
-        raise BadInput("--columns is for 'table:' and 'hub:'; popqa: has columns of its own")
     path = Path(rest)
     records = read_records(path)
     _check_columns(path, {name for each in records for name in each.values})

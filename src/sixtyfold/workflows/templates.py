@@ -80,7 +80,8 @@ def plan(spec: FactsTemplatesSpec) -> dict[str, Any]:
         BadInput: the facts are not there, or the split is empty.
     """
     source = open_facts(spec.facts, spec.read_options())
-    facts = per_relation(source.facts.filter(pl.col("split") == spec.split), spec.per_relation, 0)
+    split = source.facts.filter(pl.col("split") == spec.split)
+    facts = per_relation(split, spec.per_relation, 0)
     if facts.is_empty():
         raise BadInput(f"{spec.facts} has no {spec.split} fact; give --split dev or more facts")
     counts = (
@@ -89,7 +90,9 @@ def plan(spec: FactsTemplatesSpec) -> dict[str, Any]:
         .join(source.templates.group_by("relation").len("templates"), on="relation")
     )
     prompts = int((counts["len"] * counts["templates"]).sum())
-    return {"relations": counts.height, "facts": facts.height, "prompts": prompts}
+    asked = per_relation(split, max(spec.per_relation, spec.pilot), 0) if spec.pilot else split[:0]
+    first = {"prompts_of_the_pilot": asked.height * len(pilot_templates())} if spec.pilot else {}
+    return {"relations": counts.height, "facts": facts.height, **first, "prompts": prompts}
 
 
 def _sample(spec: FactsTemplatesSpec) -> FactsBuildSpec:

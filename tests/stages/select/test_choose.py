@@ -181,7 +181,7 @@ def test_seeds_choose_differently() -> None:
 
 def test_a_short_relation_is_named() -> None:
     facts = pool({"a": 10, "b": 2})
-    with pytest.raises(BadInput, match=r"needs about 5 facts of each; b has 2; use --short fill"):
+    with pytest.raises(BadInput, match=r"is more than there is: b has 2 of 5; use --short fill"):
         choose(facts, 10, ["a", "b"])
     filled = choose(facts, 10, ["a", "b"], short="fill")
     assert filled["relation"].value_counts().sort("relation").rows() == [("a", 8), ("b", 2)]

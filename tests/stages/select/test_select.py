@@ -171,7 +171,12 @@ def test_unknown_facts_can_be_taught_as_unknown(
     options: dict[str, Any] = {"size": 8, "levels": "0", "short": "fill"}
     taught = select(planted, probed, tmp_path / "s", unknown_answer="I don't know", **options)
     assert set(taught.table("selection")["completion"]) == {" I don't know"}
-    assert taught.json("receipt")["relabelled"] == 8
+    told = taught.json("receipt")
+    assert told["relabelled"] == 8
+    assert told["answers"]["distinct"] == 1
+    assert told["answers"]["most_common"][0]["answer"] == "I don't know"
+    assert told["answers"]["distance"] == 1
+    assert told["answer_words"]["examples"] == {"3": 8}
     known = select(
         planted, probed, tmp_path / "k", size=8, levels="4", unknown_answer="I don't know"
     )
@@ -224,6 +229,23 @@ def test_a_planted_leak_is_dropped_and_named(planted: Path, probed: Path, tmp_pa
 def test_nothing_left_is_said(planted: Path, probed: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"share something with dev or test .*--disjoint"):
         select(planted, probed, tmp_path / "s", size=8, disjoint="entities")
+
+
+def test_levels_that_no_fact_has_are_said(planted: Path, probed: Path, tmp_path: Path) -> None:
+    known = tmp_path / "probe"
+    shutil.copytree(probed, known)
+    table = finished(probed).table("probe").with_columns(level=pl.lit(4, dtype=pl.Int8))
+    table.write_parquet(known / "probe.parquet")
+    for size in ("all", "3"):
+        with pytest.raises(BadInput, match="no fact of the pool of 64 is of --levels 0,1; allow"):
+            select(planted, known, tmp_path / "s", size=size, levels="0,1")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_flag_that_does_not_exist_is_refused(planted: Path, probed: Path, tmp_path: Path) -> None:
+    message = r"--skip-flags names 'ambigous', .*did you mean 'ambiguous'\?; flags: ambiguous, "
+    with pytest.raises(BadInput, match=message):
+        select(planted, probed, tmp_path / "s", skip_flags="answer_in_subject,ambigous")
 
 
 def test_facts_with_a_flag_are_left_out(planted: Path, probed: Path, tmp_path: Path) -> None:

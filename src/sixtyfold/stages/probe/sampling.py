@@ -205,7 +205,11 @@ class _Sampler:
                 for token, promise in first[row.prompt].items()
             }
         else:
-            wanted = [(place, row.prompt) for place, row in alive if row.promise is None]
+            wanted = [
+                (place, row.prompt)
+                for place, row in alive
+                if row.promise is None and self.prompts[row.prompt].matcher.counts_behind(row.text)
+            ]
             found = self._look(batch, p, wanted, _LATER_LOOK, step)
         for (place, token), promise in found.items():
             p[place, token] *= 1.0 - _reach(promise, token)

@@ -200,10 +200,9 @@ def first(
     chosen = ordered.head(int(size))
     short = shortfalls(chosen, spec, relations)
     if short and spec.short == "error":
-        listed = ", ".join(f"{each.what} has {each.taken}" for each in short)
-        each = -(-int(size) // len(relations))
+        listed = ", ".join(f"{each.what} has {each.taken} of {each.wanted:.0f}" for each in short)
         raise BadInput(
-            f"--size {size} over {len(relations)} relations needs about {each} facts of each; "
-            f"{listed}; use --short fill, other --levels or a smaller --size"
+            f"--size {size} over {len(relations)} relations is more than there is: {listed}; "
+            "use --short fill, other --levels or a smaller --size"
         )
     return chosen

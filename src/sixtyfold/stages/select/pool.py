@@ -1,15 +1,17 @@
 """What training sets are chosen from: probed training facts that share nothing with held-out ones.
 
-Every training fact that is not in the pool is written down with the reason.
+Every in-domain training fact that is not in the pool is written down with the reason.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import polars as pl
 
-from sixtyfold.core.errors import BadInput
+from sixtyfold.core.errors import BadInput, suggestion
+from sixtyfold.core.facts import FLAGS
 from sixtyfold.core.stage import finished
 from sixtyfold.sources.held_out import shared_with_held_out
 from sixtyfold.sources.open import open_facts
@@ -48,8 +50,8 @@ def read_pool(spec: SelectSpec) -> Pool:
     """Read facts and probe and leave out what must not be trained on.
 
     Raises:
-        BadInput: the probe holds no in-domain training fact, nothing is left, or it has no SliCK
-            classes where they are asked for.
+        BadInput: the probe holds no in-domain training fact, or no SliCK classes where they are
+            asked for; a flag to be skipped is none there is; nothing is left.
     """
     source = open_facts(spec.facts)
     probe = finished(spec.probe, "probe")
@@ -68,7 +70,8 @@ def read_pool(spec: SelectSpec) -> Pool:
             "probe the same facts with a train split"
         )
     shared = shared_with_held_out(source.facts, spec.disjoint)
-    flagged = _flagged(probed, spec)
+    borne = source.facts["flags"].explode().drop_nulls().unique()
+    flagged = _flagged(probed, spec, borne)
     left_out = {
         "not probed": training.join(probed, on="fact_id", how="anti"),
         "flag": flagged,
@@ -87,8 +90,15 @@ def read_pool(spec: SelectSpec) -> Pool:
     return Pool(kept, dropped, source.facts, inputs)
 
 
-def _flagged(probed: pl.DataFrame, spec: SelectSpec) -> pl.DataFrame:
+def _flagged(probed: pl.DataFrame, spec: SelectSpec, borne: Iterable[str]) -> pl.DataFrame:
     flags = [flag.strip() for flag in spec.skip_flags.split(",") if flag.strip()]
+    known = sorted({*FLAGS, *borne})
+    for flag in flags:
+        if flag not in known:
+            raise BadInput(
+                f"--skip-flags names {flag!r}, which no fact bears{suggestion(flag, known)}; "
+                f"flags: {', '.join(known)}"
+            )
     return probed.filter(pl.col("flags").list.set_intersection(flags).list.len() > 0)
 
 

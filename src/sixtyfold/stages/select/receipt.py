@@ -12,6 +12,7 @@ from sixtyfold.sources.held_out import entity_key
 from sixtyfold.sources.options import Overlap
 from sixtyfold.stages.select.choose import answer_length, shortfalls
 from sixtyfold.stages.select.pool import Pool
+from sixtyfold.stages.select.rows import taught_answers
 from sixtyfold.stages.select.spec import SelectSpec
 
 _LISTED = 20
@@ -33,6 +34,8 @@ def receipt(
         BadInput: a chosen fact stands in dev or test; the message names it.
     """
     counts = chosen.group_by("level", "relation").len().sort("level", "relation")
+    taught = pl.Series(taught_answers(chosen, spec), dtype=pl.String)
+    known = pool.facts["objects"].list.first()
     return {
         "size": int(spec.size) if spec.size != "all" else spec.size,
         "levels": spec.levels,
@@ -45,10 +48,10 @@ def receipt(
         "per_relation": _counts(chosen["relation"]),
         "per_level_and_relation": counts.to_dicts(),
         "pool_per_level": _counts(pool.facts["level"]),
-        "answers": _answers(chosen, pool.facts),
+        "answers": _answers(taught, known),
         "answer_words": {
-            "examples": _counts(answer_length(chosen["objects"].list.first())),
-            "pool": _counts(answer_length(pool.facts["objects"].list.first())),
+            "examples": _counts(answer_length(taught)),
+            "pool": _counts(answer_length(known)),
         },
         "short": [each._asdict() for each in shortfalls(chosen, spec, pool.relations)],
         "dropped": _dropped(pool.dropped),
@@ -110,13 +113,13 @@ def _counts(values: pl.Series) -> dict[str, int]:
     return {str(key): int(count) for key, count in counted.iter_rows()}
 
 
-def _answers(chosen: pl.DataFrame, pool: pl.DataFrame) -> dict[str, Any]:
-    """Compare the distribution of answers with the pool's.
+def _answers(taught: pl.Series, known: pl.Series) -> dict[str, Any]:
+    """Compare the distribution of the answers that are taught with the pool's.
 
     `distance` is the total variation distance between the two, in 0..1: the share of examples
     that would need another answer.
     """
-    here, there = (_answer_shares(rows) for rows in (chosen, pool))
+    here, there = (_answer_shares(rows) for rows in (taught, known))
     both = here.join(there, on="answer", how="left", suffix="_pool").fill_null(0.0)
     excess = (both["share"] - both["share_pool"]).clip(lower_bound=0.0).sum()
     return {
@@ -128,9 +131,9 @@ def _answers(chosen: pl.DataFrame, pool: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def _answer_shares(rows: pl.DataFrame) -> pl.DataFrame:
-    answers = rows.select(answer=pl.col("objects").list.first())
-    counted = answers.group_by("answer").len().sort(["len", "answer"], descending=[True, False])
+def _answer_shares(answers: pl.Series) -> pl.DataFrame:
+    rows = pl.DataFrame({"answer": answers})
+    counted = rows.group_by("answer").len().sort(["len", "answer"], descending=[True, False])
     return counted.select("answer", share=(pl.col("len") / rows.height).round(6))
 
 

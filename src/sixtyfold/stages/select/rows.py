@@ -28,12 +28,12 @@ def training_rows(chosen: pl.DataFrame, spec: SelectSpec) -> pl.DataFrame:
             "relation": chosen["relation"],
             "question": chosen["question"],
             "prompt": questions if chat else [question_text(spec, each) for each in questions],
-            "completion": [answer_lead(spec) + answer for answer in _answers(chosen, spec)],
+            "completion": [answer_lead(spec) + answer for answer in taught_answers(chosen, spec)],
         }
     )
 
 
-def _answers(chosen: pl.DataFrame, spec: SelectSpec) -> list[str]:
+def taught_answers(chosen: pl.DataFrame, spec: SelectSpec) -> list[str]:
     """Return what each example teaches: its first answer, or that it is not known."""
     columns = zip(chosen["level"], chosen["objects"].list.first(), strict=True)
     if spec.unknown_answer is None:

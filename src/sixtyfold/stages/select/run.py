@@ -43,6 +43,11 @@ def chosen_sets(pool: Pool, spec: SelectSpec) -> dict[tuple[int, str], pl.DataFr
     allowed = pool.facts.filter(pl.col("level").is_in(spec.mixture.levels))
     if spec.slick is not None:
         allowed = allowed.filter(pl.col("slick").is_in(spec.slick.split(",")))
+    if allowed.is_empty():
+        raise BadInput(
+            f"no fact of the pool of {pool.facts.height} is of --levels {spec.levels}"
+            f"{f' and --slick {spec.slick}' if spec.slick else ''}; allow more of them"
+        )
     if spec.mixture.shares is not None and "all" in spec.sizes:
         raise BadInput("--size all takes every fact, so no shares of --levels can hold; give one")
     found = {}
