@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -231,3 +233,16 @@ def test_verbs_are_functions(planted: Path, tmp_path: Path) -> None:
     assert result.table("answers").height == 12
     with pytest.raises(sf.BadInput, match="did you mean 'limit'"):
         sf.evaluate(limt=12, out=tmp_path / "p")
+
+
+def test_commands_on_tables_do_not_load_models_or_statistics(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("question,answer\nWho?,Ada\n")
+    script = (
+        "import sys; from sixtyfold.cli import run_command;"
+        f"code = run_command(['facts', 'inspect', '--facts', 'table:{tmp_path / 't.csv'}']);"
+        "print(code, [name for name in ('torch', 'transformers', 'scipy') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "0 []"

@@ -1,7 +1,8 @@
 """What a person sees when a command ends; with `--json`, what a script gets.
 
 Every function takes the command's result and spec and returns the value for `--json`; it prints
-nothing when `silent`.
+nothing when `silent`. Statistics are imported where they are shown: they take longer to load than
+most commands to run.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sixtyfold.core.accuracy import accuracy
 from sixtyfold.core.facts import DOMAINS
 from sixtyfold.core.spec import Spec
 from sixtyfold.core.stage import Finished
@@ -37,6 +37,8 @@ def show_stage(result: Finished, _: Spec, *, silent: bool) -> dict[str, Any]:
 
 def show_answers(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
     """Show the accuracy of an answers table."""
+    from sixtyfold.core.accuracy import accuracy
+
     answers = result.table("answers")
     found = {
         domain: accuracy(answers, domain).rounded()

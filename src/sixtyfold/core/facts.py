@@ -43,6 +43,8 @@ def normalise(text: str) -> str:
     >>> normalise("  São  Paulo ") == normalise("SÃO PAULO")
     True
     """
+    if text.isascii():
+        return " ".join(text.lower().split())
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 

@@ -72,8 +72,9 @@ class Matcher(NamedTuple):
         searched = self._searched(text)
         # An answer inside a copy of the subject that the end of the text cuts off is a copy.
         whole = len(searched) - self._copy_begun(searched)
+        end = len(searched.rstrip())
         return any(
-            found.end() <= whole or found.end() == len(searched)
+            found.end() <= whole or found.end() == end
             for found in self.anywhere.finditer(searched)
         )
 
@@ -133,7 +134,7 @@ def _matcher(mode: MatchMode, objects: tuple[str, ...], subject: str) -> Matcher
     inside = bool(name) and re.search(rf"{word}(?!\w)", name) is not None
     is_subject = inside and name in answers
     if is_subject:
-        word = rf"\A\W*{word}"
+        word = rf"\A\W*(?:the\W+)?{word}"
     return Matcher(
         mode,
         answers,

@@ -83,7 +83,8 @@ def plan(spec: FactsTemplatesSpec) -> dict[str, Any]:
     split = source.facts.filter(pl.col("split") == spec.split)
     facts = per_relation(split, spec.per_relation, 0)
     if facts.is_empty():
-        raise BadInput(f"{spec.facts} has no {spec.split} fact; give --split dev or more facts")
+        other = "dev" if spec.split == "train" else "train"
+        raise BadInput(f"{spec.facts} has no {spec.split} fact; give --split {other} or more facts")
     counts = (
         facts.group_by("relation")
         .len()

@@ -142,7 +142,7 @@ def test_shares_and_relations_hold_together_where_supply_allows() -> None:
 
 def test_a_level_that_runs_out_is_named() -> None:
     facts = pool({"a": 20, "b": 20})  # eight facts of level 2
-    with pytest.raises(BadInput, match=r"--size 16 .*level 2 has 8; use --short fill"):
+    with pytest.raises(BadInput, match=r"--size 16 .*level 2 has 8 of 14; use --short fill"):
         choose(facts, 16, ["a", "b"], levels="2:.9,4:.1")
     filled = choose(facts, 16, ["a", "b"], levels="2:.9,4:.1", short="fill")
     assert Counter(filled["level"]) == {2: 8, 4: 8}
