@@ -143,6 +143,15 @@ def test_what_was_guessed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "- columns read: question from 'q' (guessed), answers from 'target' (guessed)" in printed
 
 
+def test_data_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("question,answer,relation\nq?,a\x1b[2J,r\x1b[1m\n", encoding="utf-8")
+    assert run_command(f"facts inspect --facts table:{path}".split()) == 0
+    printed = capsys.readouterr().out
+    assert "r⟨U+001B⟩[1m" in printed
+    assert "\x1b" not in printed
+
+
 def test_size_larger_than_the_pool(
     planted: Path, probed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

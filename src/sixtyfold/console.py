@@ -19,6 +19,7 @@ from rich.table import Table
 from sixtyfold.core.facts import DOMAINS
 from sixtyfold.core.spec import Spec
 from sixtyfold.core.stage import Finished
+from sixtyfold.reporting.untrusted import visible
 
 _FILE_WIDTH = 160  # a log file has no width of its own
 
@@ -226,11 +227,12 @@ def show_plan(result: dict[str, Any], _: Spec, *, silent: bool) -> dict[str, Any
 
 
 def _cell(value: Any) -> str:
-    return f"{value:,.3f}" if isinstance(value, float) else str(value)
+    return f"{value:,.3f}" if isinstance(value, float) else visible(str(value))
 
 
 def _say(text: str) -> None:
-    Console().print(text, highlight=False, markup=False, soft_wrap=True)
+    shown = visible(text, longest=len(text))
+    Console().print(shown, highlight=False, markup=False, soft_wrap=True)
 
 
 def _ending(path: Path) -> None:
