@@ -30,10 +30,15 @@ def show_stage(result: Finished, _: Spec, *, silent: bool) -> dict[str, Any]:
     if not silent:
         rows = ", ".join(f"{count} {name}" for name, count in result.manifest["rows"].items())
         _say(f"{result.manifest['stage']}: {rows}")
-        for note in result.manifest.get("notes", ()):  # what reading facts guessed or changed
-            _say(f"- {note}")
+        _notes(result)
         _ending(result.path)
     return value
+
+
+def _notes(result: Finished) -> None:
+    """Say what reading facts guessed or changed."""
+    for note in result.manifest.get("notes", ()):
+        _say(f"- {note}")
 
 
 def show_answers(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
@@ -55,6 +60,7 @@ def show_answers(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any
                     value, low, high = shares
                     table.add_row(domain, name, value, f"{low}–{high}", str(estimate["n"]))
         Console().print(table)
+        _notes(result)
         _ending(result.path)
     return {**show_stage(result, spec, silent=True), "accuracy": found}
 

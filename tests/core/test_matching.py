@@ -31,6 +31,8 @@ WORDS = st.lists(st.sampled_from(["york", "new", "the", "city", "er", ","]), min
         ("standard", ["Netherlands"], "Netherlands", " the Netherlands.", True),
         ("standard", ["Netherlands"], "Netherlands", " near the Netherlands.", False),
         ("standard", ["Virginia"], "Norfolk", " West Virginia", False),
+        ("standard", ["New York", "NYC"], "New York", " a city like New York", False),
+        ("standard", ["New York", "NYC"], "New York", " a city called NYC", True),
         ("paper", ["Niger"], "", " in Nigeria", True),
         ("paper", ["Niger"], "", " niger", False),
         ("paper", ["Madrid"], "Bank of Madrid", " the Bank of Madrid", True),

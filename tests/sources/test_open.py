@@ -7,6 +7,8 @@ import polars as pl
 import pytest
 
 from sixtyfold.core.errors import BadInput, IncompleteInput
+from sixtyfold.core.spec import StageSpec
+from sixtyfold.core.stage import open_stage
 from sixtyfold.sources.build import build, plan
 from sixtyfold.sources.open import READERS, fingerprint, open_facts
 from sixtyfold.sources.options import ReadOptions
@@ -285,3 +287,15 @@ def test_reading_twice_gives_the_same_fingerprint_and_options_another(table: Pat
     path = table.with_name("aliases.yaml")
     path.write_text("'11': [eleven]", encoding="utf-8")
     assert open_facts(str(table), ReadOptions(aliases=str(path))).fingerprint != plain.fingerprint
+
+
+def test_folders_that_hold_no_facts_say_what_to_give(tmp_path: Path) -> None:
+    raw = tmp_path / "entityquestions"
+    (raw / "train").mkdir(parents=True)
+    with pytest.raises(BadInput, match=r"no stage wrote; .* is given as entityquestions:.*hub:"):
+        open_facts(str(raw))
+    with open_stage("probe", StageSpec(out=tmp_path / "p"), {}) as stage:
+        stage.finish({})
+    message = r"holds the result of 'probe'; facts come from 'sixtyfold facts build'"
+    with pytest.raises(IncompleteInput, match=message):
+        open_facts(str(tmp_path / "p"))

@@ -74,8 +74,7 @@ class Matcher(NamedTuple):
         whole = len(searched) - self._copy_begun(searched)
         end = len(searched.rstrip())
         return any(
-            found.end() <= whole or found.end() == end
-            for found in self.anywhere.finditer(searched)
+            found.end() <= whole or found.end() == end for found in self.anywhere.finditer(searched)
         )
 
     def confirmed(self, text: str) -> bool:
@@ -129,12 +128,15 @@ def _matcher(mode: MatchMode, objects: tuple[str, ...], subject: str) -> Matcher
     if mode == "loose":
         answers = tuple(dict.fromkeys(form for each in answers for form in _loose_forms(each)))
     answers = tuple(each for each in answers if each)
-    word = _word(answers, {normalise(each) for each in objects if each[:1].islower()})
+    nouns = {normalise(each) for each in objects if each[:1].islower()}
+    word = _word(answers, nouns)
     name = _loosened(normalise(subject)) if mode == "loose" else normalise(subject)
     inside = bool(name) and re.search(rf"{word}(?!\w)", name) is not None
     is_subject = inside and name in answers
     if is_subject:
-        word = rf"\A\W*(?:the\W+)?{word}"
+        copied = [each for each in answers if re.search(rf"(?<!\w){re.escape(each)}(?!\w)", name)]
+        others = [each for each in answers if each not in copied]
+        word = rf"(?:\A\W*(?:the\W+)?{_word(copied, nouns)}|{_word(others, nouns)})"
     return Matcher(
         mode,
         answers,

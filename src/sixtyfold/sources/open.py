@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from sixtyfold.core.errors import BadInput, suggestion
+from sixtyfold.core.errors import BadInput, IncompleteInput, suggestion
 from sixtyfold.core.facts import check_facts, read_table
 from sixtyfold.core.stage import finished
 from sixtyfold.core.templates import check_subjects, check_templates, template_table
@@ -106,7 +106,17 @@ def _refuse_unused(source: str, options: ReadOptions) -> None:
 
 
 def _stage_directory(path: Path) -> tuple[pl.DataFrame, pl.DataFrame, str]:
-    stage = finished(path)  # of facts, or of plant
+    if not (path / "manifest.json").is_file() and (path / "train").is_dir():
+        raise BadInput(
+            f"{path} is a folder that no stage wrote; a folder of EntityQuestions is given as "
+            f"entityquestions:{path}, one of data files as hub:{path}"
+        )
+    stage = finished(path)
+    if not (path / "facts.parquet").is_file():
+        raise IncompleteInput(
+            f"{path} holds the result of '{stage.manifest['stage']}'; facts come from "
+            "'sixtyfold facts build' or 'sixtyfold plant'"
+        )
     facts = check_facts(stage.table("facts"), str(path))
     templates = check_templates(read_table(path / "templates.parquet"), str(path))
     return facts, templates, str(stage.manifest.get("source", path.name))

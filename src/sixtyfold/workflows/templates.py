@@ -19,7 +19,7 @@ from sixtyfold.core.spec import StageSpec
 from sixtyfold.core.stage import Finished, finished, open_stage
 from sixtyfold.core.templates import overlap, template_table
 from sixtyfold.sources.build import build, per_relation
-from sixtyfold.sources.open import open_facts
+from sixtyfold.sources.open import FactSet, open_facts
 from sixtyfold.sources.relations import question_templates
 from sixtyfold.sources.spec import FactsBuildSpec
 from sixtyfold.stages.probe.run import run as probe
@@ -56,7 +56,7 @@ def run(spec: FactsTemplatesSpec) -> Finished:
     Raises:
         BadInput: the facts or the model are not there, or the split is empty.
     """
-    source = open_facts(spec.facts, spec.read_options())
+    source = _opened(spec)
     directory = model_directory(spec.model, spec.revision)
     inputs = {"model": model_fingerprint(directory), "facts": source.fingerprint}
     with open_stage("facts-templates", spec, inputs) as stage:
@@ -79,12 +79,9 @@ def plan(spec: FactsTemplatesSpec) -> dict[str, Any]:
     Raises:
         BadInput: the facts are not there, or the split is empty.
     """
-    source = open_facts(spec.facts, spec.read_options())
+    source = _opened(spec)
     split = source.facts.filter(pl.col("split") == spec.split)
     facts = per_relation(split, spec.per_relation, 0)
-    if facts.is_empty():
-        other = "dev" if spec.split == "train" else "train"
-        raise BadInput(f"{spec.facts} has no {spec.split} fact; give --split {other} or more facts")
     counts = (
         facts.group_by("relation")
         .len()
@@ -94,6 +91,15 @@ def plan(spec: FactsTemplatesSpec) -> dict[str, Any]:
     asked = per_relation(split, max(spec.per_relation, spec.pilot), 0) if spec.pilot else split[:0]
     first = {"prompts_of_the_pilot": asked.height * len(pilot_templates())} if spec.pilot else {}
     return {"relations": counts.height, "facts": facts.height, **first, "prompts": prompts}
+
+
+def _opened(spec: FactsTemplatesSpec) -> FactSet:
+    """Open the facts and refuse a split without any."""
+    source = open_facts(spec.facts, spec.read_options())
+    if source.facts.filter(pl.col("split") == spec.split).is_empty():
+        other = "dev" if spec.split == "train" else "train"
+        raise BadInput(f"{spec.facts} has no {spec.split} fact; give --split {other} or more facts")
+    return source
 
 
 def _sample(spec: FactsTemplatesSpec) -> FactsBuildSpec:

@@ -248,6 +248,16 @@ def test_a_flag_that_does_not_exist_is_refused(planted: Path, probed: Path, tmp_
         select(planted, probed, tmp_path / "s", skip_flags="answer_in_subject,ambigous")
 
 
+def test_what_was_not_probed_is_counted(planted: Path, probed: Path, tmp_path: Path) -> None:
+    few = tmp_path / "probe"
+    shutil.copytree(probed, few)
+    finished(probed).table("probe")[::2].write_parquet(few / "probe.parquet")
+    done = select(planted, few, tmp_path / "s", size=6)
+    told = done.json("receipt")
+    assert told["pool"] + told["dropped"]["by_reason"]["not probed"] == 64
+    assert done.table("dropped").is_empty()
+
+
 def test_facts_with_a_flag_are_left_out(planted: Path, probed: Path, tmp_path: Path) -> None:
     facts = tmp_path / "facts"
     shutil.copytree(planted, facts)

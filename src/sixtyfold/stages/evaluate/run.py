@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -52,7 +53,7 @@ def run(spec: EvaluateSpec) -> Finished:
             engine = TorchEngine.load(spec.model, spec)
         prompts = question_prompts(facts, engine.tokenizer, spec, shots)
         with stage.timed("answer"):
-            return _answer(stage, engine, facts, prompts, spec)
+            return _answer(stage, engine, facts, prompts, spec, source.notes)
 
 
 def asked(facts: pl.DataFrame, spec: EvaluateSpec) -> pl.DataFrame:
@@ -76,6 +77,7 @@ def _answer(
     facts: pl.DataFrame,
     prompts: list[list[int]],
     spec: EvaluateSpec,
+    notes: Sequence[str],
 ) -> Finished:
     chunks = fixed_chunks(prompts, spec.batch)
     for index, chunk in enumerate(progress(chunks, f"evaluate {spec.out.name}", len(chunks))):
@@ -89,7 +91,7 @@ def _answer(
             )
             stage.write_part("answers", index, part)
     table = stage.join_parts("answers", len(chunks), ["fact_id"])
-    return stage.finish({"answers": table.height})
+    return stage.finish({"answers": table.height}, notes=list(notes))
 
 
 def plan(spec: EvaluateSpec) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def run(spec: ProbeSpec) -> Finished:
         chunks = chunk_prompts(prompts, spec.batch // spec.draws_per_template)
         with stage.timed("draw"):
             _draw(stage, engine, chunks, spec)
-        return _record(stage, len(chunks), spec)
+        return _record(stage, len(chunks), spec, source.notes)
 
 
 def limited(facts: pl.DataFrame, spec: ProbeSpec) -> pl.DataFrame:
@@ -115,7 +115,7 @@ def _variance(values: list[float]) -> float | None:
     return float(np.var(values, ddof=1) / len(values)) if len(values) > 1 else None
 
 
-def _record(stage: StageDirectory, chunks: int, spec: ProbeSpec) -> Finished:
+def _record(stage: StageDirectory, chunks: int, spec: ProbeSpec, notes: Sequence[str]) -> Finished:
     prompts = stage.join_parts("probe_prompts", chunks, ["fact_id", "template_id"])
     rows = [
         _fact_row(str(key[0]), group, spec)
@@ -132,6 +132,7 @@ def _record(stage: StageDirectory, chunks: int, spec: ProbeSpec) -> Finished:
     return stage.finish(
         {"probe": table.height, "probe_prompts": prompts.height},
         tokens=tokens,
+        notes=list(notes),
         protocol=f"level of K × {DRAWS_PER_TEMPLATE} plain draws at T {spec.temperature}, "
         f"{spec.max_new_tokens} tokens, match {spec.match}",
     )

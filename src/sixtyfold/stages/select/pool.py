@@ -37,6 +37,7 @@ class Pool(NamedTuple):
 
     facts: pl.DataFrame
     dropped: pl.DataFrame
+    unprobed: int
     every_fact: pl.DataFrame
     inputs: dict[str, str]
 
@@ -73,7 +74,6 @@ def read_pool(spec: SelectSpec) -> Pool:
     borne = source.facts["flags"].explode().drop_nulls().unique()
     flagged = _flagged(probed, spec, borne)
     left_out = {
-        "not probed": training.join(probed, on="fact_id", how="anti"),
         "flag": flagged,
         "shared": probed.filter(pl.col("fact_id").is_in(shared["fact_id"].implode())),
     }
@@ -85,9 +85,10 @@ def read_pool(spec: SelectSpec) -> Pool:
             f"all {probed.height} probed training facts share something with dev or test or carry "
             "a flag that is skipped; ask for less with --disjoint or --skip-flags"
         )
-    dropped = _dropped(left_out["not probed"], flagged, probed, shared, spec)
     inputs = {"facts": source.fingerprint, "probe": probe.fingerprint}
-    return Pool(kept, dropped, source.facts, inputs)
+    unprobed = training.height - probed.height
+    dropped = _dropped(flagged, probed, shared, spec)
+    return Pool(kept, dropped, unprobed, source.facts, inputs)
 
 
 def _flagged(probed: pl.DataFrame, spec: SelectSpec, borne: Iterable[str]) -> pl.DataFrame:
@@ -103,7 +104,6 @@ def _flagged(probed: pl.DataFrame, spec: SelectSpec, borne: Iterable[str]) -> pl
 
 
 def _dropped(
-    unprobed: pl.DataFrame,
     flagged: pl.DataFrame,
     probed: pl.DataFrame,
     shared: pl.DataFrame,
@@ -114,7 +114,6 @@ def _dropped(
         reason=pl.format("{} also in {}", "shared", "held_out_split")
     )
     parts = [
-        unprobed.with_columns(reason=pl.lit("not probed")),
         flagged.with_columns(reason=pl.lit(f"flag of {spec.skip_flags}")),
         same,
     ]

@@ -54,7 +54,7 @@ def receipt(
             "pool": _counts(answer_length(known)),
         },
         "short": [each._asdict() for each in shortfalls(chosen, spec, pool.relations)],
-        "dropped": _dropped(pool.dropped),
+        "dropped": _dropped(pool),
         "relabelled": relabelled(chosen, spec),
         "leaks": held_out.leaks(chosen),
     }
@@ -137,11 +137,12 @@ def _answer_shares(answers: pl.Series) -> pl.DataFrame:
     return counted.select("answer", share=(pl.col("len") / rows.height).round(6))
 
 
-def _dropped(dropped: pl.DataFrame) -> dict[str, Any]:
+def _dropped(pool: Pool) -> dict[str, Any]:
     """Count what was left out by reason, and name the first ones that leak."""
-    named = dropped.filter(pl.col("held_out_fact_id").is_not_null())
+    named = pool.dropped.filter(pl.col("held_out_fact_id").is_not_null())
+    unprobed = {"not probed": pool.unprobed} if pool.unprobed else {}
     return {
-        "by_reason": _counts(dropped["reason"]),
+        "by_reason": {**_counts(pool.dropped["reason"]), **unprobed},
         "shared_with_held_out": named.head(_LISTED).to_dicts(),
         "whole_list": "dropped.parquet",
     }
