@@ -17,6 +17,7 @@ from sixtyfold.reporting.charts import accuracy_chart, levels_chart, relation_le
 from sixtyfold.reporting.page import Figure, Section, Table
 from sixtyfold.reporting.results import Results
 from sixtyfold.reporting.untrusted import visible
+from sixtyfold.stages.select.receipt_words import in_words
 from sixtyfold.workflows.console import LABELS, merged_words, percent, transition_words
 
 SHOWN = {"best": "base", "tuned": "tuned", "restored": "restored"}
@@ -178,14 +179,19 @@ def _relation_levels(probed: pl.DataFrame) -> Figure:
     return Figure("relation-levels", "Levels within each relation.", chart, table)
 
 
+_TOLD_IN_WORDS = ("answers", "dropped", "leaks", "short", "relabelled")
+
+
 def _receipt_tables(receipt: dict[str, Any]) -> list[Table]:
     """The receipt as one table, and its counts by level and relation as another."""
     crossed = receipt.get("per_level_and_relation") or []
     rows = [
         [visible(key.replace("_", " ")), _cell(value)]
         for key, value in receipt.items()
-        if key != "per_level_and_relation"
+        if key not in {"per_level_and_relation", *_TOLD_IN_WORDS}
     ]
+    if "answers" in receipt:
+        rows += [["", visible(line)] for line in in_words(receipt)]
     tables = [Table("Receipt of the training set", ["", "value"], rows, words=True)]
     if crossed:
         columns = ("relation", "level", "len")
