@@ -20,6 +20,7 @@ WHERE = "t.jsonl, line 7"
         (" New \n York ", ["New York"]),
         ("Paris|Lutetia| ", ["Paris", "Lutetia"]),
         (1.5, ["1.5"]),
+        ([1969.0, -2.0], ["1969", "-2"]),
         (["Paris", None, "", "a|b", "[c]"], ["Paris", "a|b", "[c]"]),
         (("Paris", 4), ["Paris", "4"]),
         ('["Paris", 1.50]', ["Paris", "1.50"]),

@@ -79,7 +79,9 @@ def word(value: Any, field: str, where: str) -> str:
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         if not math.isfinite(value):
             raise BadInput(f"{where}: '{field}' holds {value}, which is no text; leave it empty")
-        text = str(value)
+        # A Parquet column of years with a gap in it holds 1969.0 where 1969 is meant.
+        whole = isinstance(value, float) and value.is_integer()
+        text = str(int(value)) if whole else str(value)
     else:
         kind = type(value).__name__
         raise BadInput(f"{where}: '{field}' needs text and holds a {kind}; mend the row")
