@@ -141,7 +141,7 @@ def test_a_popularity_is_whole(value: Any, expected: int | None) -> None:
     assert count(value, WHERE) == expected
 
 
-@pytest.mark.parametrize("value", ["many", "-1", "1.5", "1e3", "9" * 19, "1,000", "٣", 1e17])
+@pytest.mark.parametrize("value", ["many", "-1", "1.5", "1e3", "9" * 19, "1,000", "٣", 1e19])
 def test_a_popularity_that_is_not(value: Any) -> None:
     with pytest.raises(BadInput, match=r"popularity '.*' was given; a whole number of at most 18"):
         count(value, WHERE)
