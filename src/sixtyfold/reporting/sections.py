@@ -179,7 +179,7 @@ def _relation_levels(probed: pl.DataFrame) -> Figure:
     return Figure("relation-levels", "Levels within each relation.", chart, table)
 
 
-_TOLD_IN_WORDS = ("answers", "dropped", "leaks", "short", "relabelled")
+_TOLD_IN_WORDS = ("answers", "answer_words", "dropped", "leaks", "short", "relabelled")
 
 
 def _receipt_tables(receipt: dict[str, Any]) -> list[Table]:

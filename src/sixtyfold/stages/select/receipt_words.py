@@ -11,11 +11,13 @@ def in_words(receipt: dict[str, Any]) -> list[str]:
     """Return a receipt as sentences, the proof that nothing leaks last."""
     answers, leaks = receipt["answers"], receipt["leaks"]
     most, pool = answers["most_common"][0], answers["most_common_in_pool"][0]
+    lengths = {of: _lengths(counts) for of, counts in receipt["answer_words"].items()}
     common = f"most common: {most['answer']} ({100 * most['share']:.1f}%)"
     in_pool = f"in the pool {pool['answer']} ({100 * pool['share']:.1f}%)"
     lines = [
         f"{receipt['examples']} examples out of a pool of {receipt['pool']:,}",
         f"{answers['distinct']} different answers; {common}, {in_pool}",
+        f"words per answer: {lengths['examples']}; in the pool: {lengths['pool']}",
     ]
     if receipt["relabelled"]:
         lines.append(f"{receipt['relabelled']} examples of level 0 teach that it is not known")
@@ -34,3 +36,15 @@ def in_words(receipt: dict[str, Any]) -> list[str]:
         if name.endswith("_shared")
     )
     return [*lines, f"{checked}: {shared}"]
+
+
+def _lengths(counts: dict[str, int]) -> str:
+    """Return counts by number of words, 4 standing for more, as shares.
+
+    >>> _lengths({"1": 3, "4": 1})
+    '1 75%, 4 or more 25%'
+    """
+    total = sum(counts.values())
+    names = {"4": "4 or more"}
+    shares = {words: round(100 * count / total) for words, count in counts.items()}
+    return ", ".join(f"{names.get(words, words)} {share}%" for words, share in shares.items())
