@@ -8,6 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from sixtyfold.core.errors import BadInput
+from sixtyfold.core.levels import SLICK_CLASSES
 from sixtyfold.core.stage import Finished, finished
 from sixtyfold.stages.probe import run as probe_run
 from sixtyfold.stages.probe.run import plan, run
@@ -154,3 +155,19 @@ def test_plan_writes_nothing(planted: Path, tmp_path: Path) -> None:
     counted = plan(spec)
     assert (counted["facts"], counted["prompts"], counted["draws"]) == (10, 20, 20)
     assert not spec.out.exists()
+
+
+def test_slick_classes_stand_beside_the_levels(planted: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"limit": 10, "splits": "train", "templates": 1, "slick": True}
+    done = probe(planted, tmp_path / "p", **options)
+    table = done.table("probe")
+    assert table.height == 10
+    assert set(table["slick"]) <= set(SLICK_CLASSES)
+    plain = probe(planted, tmp_path / "q", **{**options, "slick": False})
+    assert plain.table("probe").equals(table.drop("slick"))
+
+
+def test_too_few_facts_for_slick_are_refused_before_any_draw(planted: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"--slick|worked examples|relation .* has"):
+        probe(planted, tmp_path / "p", slick=True, splits="test", limit=200)
+    assert not (tmp_path / "p").exists()

@@ -20,8 +20,11 @@ from sixtyfold.sources.open import open_facts
 from sixtyfold.stages.probe.aggregate import level_from, recall_of
 from sixtyfold.stages.probe.prompts import chunk_prompts, cloze_prompts, relation_templates
 from sixtyfold.stages.probe.sampling import ClozePrompt, Estimate, Sampling, sample_prompts
+from sixtyfold.stages.probe.slick import SlickSettings, answers_per_fact, score_slick, slick_shots
 from sixtyfold.stages.probe.spec import ProbeSpec
 
+SLICK_FACTS = 8  # facts a chunk: 80 prompts, 1,360 answers
+_SLICK = "; SliCK: 10 four-shot prompts × (1 greedy + 16 samples at T 0.5, top-40), exact match"
 _LIST = pl.List(pl.Float64())
 
 
@@ -39,6 +42,7 @@ def run(spec: ProbeSpec) -> Finished:
     directory = model_directory(spec.model, spec.revision)
     inputs = {"model": model_fingerprint(directory), "facts": source.fingerprint}
     templates = relation_templates(facts, source.templates, spec.templates)
+    _check_slick(facts, source.facts, spec)
     with open_stage("probe", spec, inputs) as stage:
         if stage.complete:
             return finished(spec.out, "probe")
@@ -50,7 +54,12 @@ def run(spec: ProbeSpec) -> Finished:
         chunks = chunk_prompts(prompts, spec.batch // spec.draws_per_template)
         with stage.timed("draw"):
             _draw(stage, engine, chunks, spec)
-        return _record(stage, len(chunks), spec, source.notes)
+        slick = []
+        if spec.slick:
+            slick = fixed_groups(facts, SLICK_FACTS)
+            with stage.timed("slick"):
+                _score_slick(stage, engine, slick, source.facts, spec)
+        return _record(stage, len(chunks), len(slick), spec, source.notes)
 
 
 def limited(facts: pl.DataFrame, spec: ProbeSpec) -> pl.DataFrame:
@@ -115,7 +124,33 @@ def _variance(values: list[float]) -> float | None:
     return float(np.var(values, ddof=1) / len(values)) if len(values) > 1 else None
 
 
-def _record(stage: StageDirectory, chunks: int, spec: ProbeSpec, notes: Sequence[str]) -> Finished:
+def fixed_groups(facts: pl.DataFrame, rows: int) -> list[pl.DataFrame]:
+    """Cut facts into groups of so many rows, in the order they stand in."""
+    return [facts[start : start + rows] for start in range(0, facts.height, rows)]
+
+
+def _check_slick(facts: pl.DataFrame, pool: pl.DataFrame, spec: ProbeSpec) -> None:
+    """Refuse facts without enough others to show, before anything is drawn."""
+    if spec.slick:
+        slick_shots(facts, pool, SlickSettings(seed=spec.seed))
+
+
+def _score_slick(
+    stage: StageDirectory,
+    engine: Any,
+    groups: Sequence[pl.DataFrame],
+    pool: pl.DataFrame,
+    spec: ProbeSpec,
+) -> None:
+    how = SlickSettings(batch=spec.batch, seed=spec.seed)
+    for index, facts in enumerate(progress(groups, "slick", len(groups))):
+        if not stage.has_part("slick", index):
+            stage.write_part("slick", index, score_slick(engine, facts, pool, how))
+
+
+def _record(
+    stage: StageDirectory, chunks: int, slick: int, spec: ProbeSpec, notes: Sequence[str]
+) -> Finished:
     prompts = stage.join_parts("probe_prompts", chunks, ["fact_id", "template_id"])
     rows = [
         _fact_row(str(key[0]), group, spec)
@@ -127,14 +162,18 @@ def _record(stage: StageDirectory, chunks: int, spec: ProbeSpec, notes: Sequence
         "k_templates": pl.Int16,
         "level_probs": _LIST,
     }
-    table = stage.write_table("probe", pl.DataFrame(rows, schema_overrides=schema).sort("fact_id"))
+    found = pl.DataFrame(rows, schema_overrides=schema).sort("fact_id")
+    if slick:
+        classes = stage.join_parts("slick", slick, ["fact_id"])
+        found = found.join(classes.select("fact_id", "slick"), on="fact_id", maintain_order="left")
+    table = stage.write_table("probe", found)
     tokens = {name: int(prompts[name].sum()) for name in _TOKENS}
     return stage.finish(
         {"probe": table.height, "probe_prompts": prompts.height},
         tokens=tokens,
         notes=list(notes),
         protocol=f"level of K × {DRAWS_PER_TEMPLATE} plain draws at T {spec.temperature}, "
-        f"{spec.max_new_tokens} tokens, match {spec.match}",
+        f"{spec.max_new_tokens} tokens, match {spec.match}" + (_SLICK if spec.slick else ""),
     )
 
 
@@ -169,6 +208,7 @@ def plan(spec: ProbeSpec) -> dict[str, Any]:
     facts = limited(source.facts, spec)
     directory = model_directory(spec.model, spec.revision)
     templates = relation_templates(facts, source.templates, spec.templates)
+    _check_slick(facts, source.facts, spec)
     tokenizer = load_tokenizer(directory)
     lengths = [
         len(tokenizer(fill(text, row["subject"], row["question"]))["input_ids"])
@@ -176,6 +216,7 @@ def plan(spec: ProbeSpec) -> dict[str, Any]:
         for _, text in templates[row["relation"]]
     ]
     draws = len(lengths) * spec.draws_per_template
+    slick_answers = answers_per_fact(SlickSettings())
     weights, speed = parameters(directory), operations_per_second(spec.dtype, spec.device)
     return {
         "facts": facts.height,
@@ -184,6 +225,7 @@ def plan(spec: ProbeSpec) -> dict[str, Any]:
         "draws": draws,
         "sampled_tokens_at_most": draws * spec.max_new_tokens,
         "papers_protocol_tokens": facts.height * 21 * 10 * 32,
+        **({"slick_answers": facts.height * slick_answers} if spec.slick else {}),
         "estimated_seconds": round(
             forward_seconds(weights, sum(lengths), draws * spec.max_new_tokens, speed)
         ),

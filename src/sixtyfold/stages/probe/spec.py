@@ -40,6 +40,10 @@ class ProbeSpec(FactsOption, ModelOptions, StageSpec):
     max_new_tokens: int = Field(default=32, ge=1)
     """Length of a draw."""
 
+    slick: bool = False
+    """Also sort every fact into a SliCK class (arXiv 2405.05904): 170 short answers a fact, to
+    few-shot questions. Needs 6 other dev or training facts of each relation."""
+
     temperature: float = Field(default=0.7, gt=0)
     """Sampling temperature."""
 

@@ -1,0 +1,301 @@
+"""SliCK as a scorer: ask each fact with several few-shot prompts and sort it into a class.
+
+Protocol (Gekhman et al., arXiv 2405.05904): 10 different prompts of 4 worked examples of the same
+relation; per prompt 1 greedy answer and 16 samples at T 0.5 among the 40 most probable tokens; an
+answer is right when its first line is an accepted answer and nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from sixtyfold.core.errors import BadInput
+from sixtyfold.core.facts import normalise
+from sixtyfold.core.matching import exact
+from sixtyfold.core.prompts import PromptOptions, Shot, question_ids
+from sixtyfold.core.random_streams import random_stream
+from sixtyfold.core.slick import right_shares, slick_class
+from sixtyfold.engines.greedy import chunks_by_length, cut_answer
+
+if TYPE_CHECKING:
+    from sixtyfold.engines.top_k import Answers
+    from sixtyfold.engines.torch_engine import TorchEngine
+
+SLICK_SCHEMA = pl.Schema(
+    {
+        "fact_id": pl.String(),
+        "slick": pl.String(),
+        "p_greedy": pl.Float64(),
+        "p_sampled": pl.Float64(),
+        "greedy_prompts": pl.Int32(),
+        "samples": pl.Int32(),
+    }
+)
+
+
+class SlickSettings(NamedTuple):
+    """How to ask; the defaults are the paper's.
+
+    prompts: few-shot prompts of a fact, each with other examples.
+    shots: worked examples in a prompt.
+    samples: sampled answers to a prompt, beside the greedy one.
+    temperature, top_k: how they are sampled.
+    max_new_tokens: longest answer (ours; the paper gives none).
+    batch: most rows (prompts × answers) that run together.
+    seed: decides the examples and the samples.
+    splits: where examples come from: facts of the first split, and where a relation has too few
+        of them, of the next ones as well.
+    """
+
+    prompts: int = 10
+    shots: int = 4
+    samples: int = 16
+    temperature: float = 0.5
+    top_k: int = 40
+    max_new_tokens: int = 32
+    batch: int = 192
+    seed: int = 0
+    splits: tuple[str, ...] = ("dev", "train")
+
+
+def answers_per_fact(how: SlickSettings) -> int:
+    """Return how many answers a fact costs.
+
+    >>> answers_per_fact(SlickSettings())
+    170
+    """
+    return how.prompts * (1 + how.samples)
+
+
+class Asked(NamedTuple):
+    """One few-shot prompt of a fact.
+
+    row: row of the fact among the facts to score.
+    number: number of the prompt among the fact's, from 0.
+    """
+
+    row: int
+    number: int
+    ids: list[int]
+
+
+def score_slick(
+    engine: TorchEngine, facts: pl.DataFrame, pool: pl.DataFrame, how: SlickSettings
+) -> pl.DataFrame:
+    """Return the class of each fact.
+
+    The numbers of a fact depend on the fact, the pool and the settings without `batch`; facts may
+    be scored in as many calls as wanted.
+
+    Args:
+        engine: the model.
+        facts: rows of the fact table to score.
+        pool: the whole fact table, from which the worked examples come.
+        how: the settings.
+
+    Returns:
+        one row a fact in the columns of `SLICK_SCHEMA`, sorted by key; `p_greedy` and `p_sampled`
+        are the shares of right answers among `greedy_prompts` and `samples` answers.
+
+    Raises:
+        BadInput: a relation has too few facts to show, or a prompt does not fit into the model.
+    """
+    asked = slick_prompts(engine.tokenizer, facts, pool, how)
+    _refuse_long(asked, facts, engine.context_length, how)
+    right: list[dict[int, tuple[bool, list[bool]]]] = [{} for _ in range(facts.height)]
+    fact_ids, objects = facts["fact_id"].to_list(), facts["objects"].to_list()
+    for chunk in slick_chunks(asked, how):
+        for each, answers in zip(chunk, _answers(engine, chunk, fact_ids, how), strict=True):
+            right[each.row][each.number] = _judged(engine, answers, objects[each.row])
+    rows = [
+        _fact_row(fact_id, [of_prompt[number] for number in range(how.prompts)])
+        for fact_id, of_prompt in zip(fact_ids, right, strict=True)
+    ]
+    return pl.DataFrame(rows, schema=SLICK_SCHEMA).sort("fact_id")
+
+
+def slick_prompts(
+    tokenizer: Any, facts: pl.DataFrame, pool: pl.DataFrame, how: SlickSettings
+) -> list[Asked]:
+    """Return the few-shot prompts of each fact, in row order; raises what `slick_shots` raises."""
+    questions = facts["question"].to_list()
+    return [
+        Asked(row, number, question_ids(tokenizer, PromptOptions(), questions[row], shots))
+        for row, prompts in enumerate(slick_shots(facts, pool, how))
+        for number, shots in enumerate(prompts)
+    ]
+
+
+def slick_chunks(asked: Sequence[Asked], how: SlickSettings) -> list[list[Asked]]:
+    """Cut the prompts into chunks whose answers are at most `batch` rows, longest prompts first."""
+    size = max(1, how.batch // (how.samples + 1))
+    chunks = chunks_by_length([len(each.ids) for each in asked], size)
+    return [[asked[index] for index in chunk] for chunk in chunks]
+
+
+def slick_shots(
+    facts: pl.DataFrame, pool: pl.DataFrame, how: SlickSettings
+) -> list[list[list[Shot]]]:
+    """Return the worked examples of each prompt of each fact.
+
+    Examples are of the fact's relation; never the fact itself nor one that shares its question. No
+    two prompts of a fact show the same set of examples.
+
+    Args:
+        facts: rows of the fact table to score.
+        pool: the whole fact table; row order changes nothing.
+        how: the settings.
+
+    Raises:
+        BadInput: a relation has too few facts for that many different prompts.
+    """
+
+    @functools.cache
+    def examples(relation: str, splits: int) -> _Examples:
+        chosen = pool.filter(relation=relation)
+        return _examples(chosen.filter(pl.col("split").is_in(how.splits[:splits])))
+
+    shots = []
+    for fact_id, relation, question in facts["fact_id", "relation", "question"].iter_rows():
+        widening = (examples(relation, end + 1) for end in range(len(how.splits)))
+        enough = _enough(widening, fact_id, question, how)
+        shots.append(_prompts_of(fact_id, question, enough, how))
+    return shots
+
+
+class _Examples(NamedTuple):
+    """Facts of one relation that may be shown, in key order, and where each is."""
+
+    shots: list[Shot]
+    by_fact: dict[str, int]
+    by_question: dict[str, list[int]]
+
+    def barred(self, fact_id: str, question: str) -> set[int]:
+        """Return the indices of a fact and of all that share its question."""
+        return {*self.by_question.get(normalise(question), ()), self.by_fact.get(fact_id, -1)} - {
+            -1
+        }
+
+
+def _examples(rows: pl.DataFrame) -> _Examples:
+    rows = rows.sort("fact_id")
+    by_question: dict[str, list[int]] = {}
+    for index, question in enumerate(rows["question"]):
+        by_question.setdefault(normalise(question), []).append(index)
+    return _Examples(
+        [Shot(question, objects[0]) for question, objects in rows["question", "objects"].rows()],
+        {fact_id: index for index, fact_id in enumerate(rows["fact_id"])},
+        by_question,
+    )
+
+
+def _enough(
+    widening: Iterable[_Examples], fact_id: str, question: str, how: SlickSettings
+) -> _Examples:
+    """Return the first examples that make enough different prompts of a fact."""
+    available = 0
+    for examples in widening:
+        available = len(examples.shots) - len(examples.barred(fact_id, question))
+        if math.comb(available, how.shots) >= how.prompts:
+            return examples
+    raise BadInput(
+        f"SliCK needs {how.prompts} different prompts of {how.shots} worked examples of the same "
+        f"relation, and beside fact {fact_id} ({question!r}) there are {available} in the splits "
+        f"{', '.join(how.splits)}; give more such facts, leave the relation out, or ask for fewer "
+        "prompts or examples"
+    )
+
+
+def _prompts_of(
+    fact_id: str, question: str, examples: _Examples, how: SlickSettings
+) -> list[list[Shot]]:
+    barred = examples.barred(fact_id, question)
+    seen: set[frozenset[int]] = set()
+    prompts = []
+    for number in range(how.prompts):
+        stream = random_stream(how.seed, "slick examples", fact_id, number)
+        picked = _picked(stream, len(examples.shots), barred, how.shots)
+        while frozenset(picked) in seen:
+            picked = _picked(stream, len(examples.shots), barred, how.shots)
+        seen.add(frozenset(picked))
+        prompts.append([examples.shots[index] for index in picked])
+    return prompts
+
+
+def _picked(stream: np.random.Generator, size: int, barred: set[int], count: int) -> list[int]:
+    """Return `count` different indices below `size` that are not barred, each equally likely."""
+    picked: list[int] = []
+    while len(picked) < count:
+        index = int(stream.integers(size))
+        if index not in barred and index not in picked:
+            picked.append(index)
+    return picked
+
+
+def _refuse_long(
+    asked: Sequence[Asked], facts: pl.DataFrame, context: int, how: SlickSettings
+) -> None:
+    longest = max(asked, key=lambda each: len(each.ids), default=None)
+    if longest is not None and len(longest.ids) + how.max_new_tokens > context:
+        raise BadInput(
+            f"a SliCK prompt of fact {facts['fact_id'][longest.row]} has {len(longest.ids)} "
+            f"tokens and its answer up to {how.max_new_tokens}, the model takes {context} in all; "
+            "ask for fewer examples or shorter answers, or leave the fact out"
+        )
+
+
+def _answers(
+    engine: TorchEngine, chunk: Sequence[Asked], fact_ids: Sequence[str], how: SlickSettings
+) -> list[Answers]:
+    from sixtyfold.engines.top_k import TopK, answer_and_sample
+
+    return answer_and_sample(
+        engine,
+        [each.ids for each in chunk],
+        [_uniforms(fact_ids[each.row], each.number, how) for each in chunk],
+        TopK(how.temperature, how.top_k, how.max_new_tokens),
+    )
+
+
+def _uniforms(fact_id: str, number: int, how: SlickSettings) -> NDArray[np.float64]:
+    """Return the random numbers of a prompt's samples, float64 [samples, max_new_tokens].
+
+    A sample's first numbers stay the same when more samples or longer answers are asked for.
+    """
+    streams = [
+        random_stream(how.seed, "slick sample", fact_id, number, draw)
+        for draw in range(how.samples)
+    ]
+    return np.array([stream.random(how.max_new_tokens) for stream in streams])
+
+
+def _judged(
+    engine: TorchEngine, answers: Answers, objects: Sequence[str]
+) -> tuple[bool, list[bool]]:
+    """Whether the greedy answer and each sampled one is right."""
+    greedy, *sampled = (
+        exact(cut_answer(engine.text(each.ids)), objects)
+        for each in (answers.greedy, *answers.sampled)
+    )
+    return greedy, sampled
+
+
+def _fact_row(fact_id: str, judged: Sequence[tuple[bool, list[bool]]]) -> dict[str, object]:
+    greedy = [each for each, _ in judged]
+    sampled = [each for _, each in judged]
+    shares = right_shares(greedy, sampled)
+    return {
+        "fact_id": fact_id,
+        "slick": slick_class(greedy, sampled),
+        "p_greedy": shares.greedy,
+        "p_sampled": shares.sampled,
+        "greedy_prompts": len(greedy),
+        "samples": sum(len(each) for each in sampled),
+    }
