@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import seeded_order
-from sixtyfold.core.levels import DRAWS_PER_TEMPLATE
 from sixtyfold.core.models import load_tokenizer, model_directory, model_fingerprint
 from sixtyfold.core.progress import progress
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.core.templates import fill
 from sixtyfold.sources.open import open_facts
-from sixtyfold.stages.probe.aggregate import level_from, recall_of
 from sixtyfold.stages.probe.prompts import chunk_prompts, cloze_prompts, relation_templates
-from sixtyfold.stages.probe.sampling import ClozePrompt, Estimate, Sampling, sample_prompts
+from sixtyfold.stages.probe.record import Asked, prompt_rows, record
+from sixtyfold.stages.probe.sampling import ClozePrompt, Sampling, sample_prompts
+from sixtyfold.stages.probe.server import plan_on_server, run_on_server
 from sixtyfold.stages.probe.slick import SlickSettings, answers_per_fact, score_slick, slick_shots
 from sixtyfold.stages.probe.spec import ProbeSpec
 
 SLICK_FACTS = 8  # facts a chunk: 80 prompts, 1,360 answers
-_SLICK = "; SliCK: 10 four-shot prompts × (1 greedy + 16 samples at T 0.5, top-40), exact match"
-_LIST = pl.List(pl.Float64())
 
 
 def run(spec: ProbeSpec) -> Finished:
@@ -39,9 +36,11 @@ def run(spec: ProbeSpec) -> Finished:
     """
     source = open_facts(spec.facts)
     facts = limited(source.facts, spec)
+    templates = relation_templates(facts, source.templates, spec.templates)
+    if spec.server is not None:
+        return run_on_server(spec, source, facts, templates)
     directory = model_directory(spec.model, spec.revision)
     inputs = {"model": model_fingerprint(directory), "facts": source.fingerprint}
-    templates = relation_templates(facts, source.templates, spec.templates)
     _check_slick(facts, source.facts, spec)
     with open_stage("probe", spec, inputs) as stage:
         if stage.complete:
@@ -59,7 +58,7 @@ def run(spec: ProbeSpec) -> Finished:
             slick = fixed_groups(facts, SLICK_FACTS)
             with stage.timed("slick"):
                 _score_slick(stage, engine, slick, source.facts, spec)
-        return _record(stage, len(chunks), len(slick), spec, source.notes)
+        return record(stage, len(chunks), len(slick), spec, source.notes)
 
 
 def limited(facts: pl.DataFrame, spec: ProbeSpec) -> pl.DataFrame:
@@ -90,38 +89,8 @@ def _draw(
     for index in progress(range(len(chunks)), "probe", len(chunks)):
         if not stage.has_part("probe_prompts", index):
             estimates = sample_prompts(engine, chunks[index], how)  # type: ignore[arg-type]
-            stage.write_part("probe_prompts", index, _prompt_rows(chunks[index], estimates, how))
-
-
-def _prompt_rows(
-    prompts: Sequence[ClozePrompt], estimates: Sequence[Estimate], how: Sampling
-) -> pl.DataFrame:
-    plain = how.estimator == "draws"
-    return pl.DataFrame(
-        {
-            "fact_id": [each.fact_id for each in prompts],
-            "template_id": pl.Series([each.template_id for each in prompts], dtype=pl.Int16),
-            "first_prob": pl.Series([each.first_prob for each in estimates], dtype=pl.Float64),
-            "draws": pl.Series([len(each.values) for each in estimates], dtype=pl.Int32),
-            "hits": pl.Series(
-                [int(sum(each.values)) if plain else None for each in estimates], dtype=pl.Int32
-            ),
-            "recall_hat": [float(np.mean(each.values)) for each in estimates],
-            "recall_var": pl.Series(
-                [_variance(each.values) for each in estimates], dtype=pl.Float64
-            ),
-            "values": pl.Series([each.values for each in estimates], dtype=_LIST),
-            "tokens_prompt": pl.Series([len(each.ids) for each in prompts], dtype=pl.Int32),
-            "tokens_scored": pl.Series([each.tokens_scored for each in estimates], dtype=pl.Int32),
-            "tokens_drawn": pl.Series([each.tokens_drawn for each in estimates], dtype=pl.Int32),
-            "example": [each.example for each in estimates],
-        }
-    )
-
-
-def _variance(values: list[float]) -> float | None:
-    """Variance of the mean of the draws, or None for a single draw."""
-    return float(np.var(values, ddof=1) / len(values)) if len(values) > 1 else None
+            keys = [Asked(each.fact_id, each.template_id, len(each.ids)) for each in chunks[index]]
+            stage.write_part("probe_prompts", index, prompt_rows(keys, estimates, spec))
 
 
 def fixed_groups(facts: pl.DataFrame, rows: int) -> list[pl.DataFrame]:
@@ -148,66 +117,14 @@ def _score_slick(
             stage.write_part("slick", index, score_slick(engine, facts, pool, how))
 
 
-def _record(
-    stage: StageDirectory, chunks: int, slick: int, spec: ProbeSpec, notes: Sequence[str]
-) -> Finished:
-    prompts = stage.join_parts("probe_prompts", chunks, ["fact_id", "template_id"])
-    rows = [
-        _fact_row(str(key[0]), group, spec)
-        for key, group in prompts.group_by("fact_id", maintain_order=True)
-    ]
-    schema: dict[str, Any] = {
-        "level": pl.Int8,
-        "draws": pl.Int32,
-        "k_templates": pl.Int16,
-        "level_probs": _LIST,
-    }
-    found = pl.DataFrame(rows, schema_overrides=schema).sort("fact_id")
-    if slick:
-        classes = stage.join_parts("slick", slick, ["fact_id"])
-        found = found.join(classes.select("fact_id", "slick"), on="fact_id", maintain_order="left")
-    table = stage.write_table("probe", found)
-    tokens = {name: int(prompts[name].sum()) for name in _TOKENS}
-    return stage.finish(
-        {"probe": table.height, "probe_prompts": prompts.height},
-        tokens=tokens,
-        notes=list(notes),
-        protocol=f"level of K × {DRAWS_PER_TEMPLATE} plain draws at T {spec.temperature}, "
-        f"{spec.max_new_tokens} tokens, match {spec.match}" + (_SLICK if spec.slick else ""),
-    )
-
-
-_TOKENS = ("tokens_prompt", "tokens_scored", "tokens_drawn")
-
-
-def _fact_row(fact_id: str, prompts: pl.DataFrame, spec: ProbeSpec) -> dict[str, object]:
-    estimates = [
-        Estimate(row["first_prob"], row["values"], 0, 0, "")
-        for row in prompts.iter_rows(named=True)
-    ]
-    recall, level = recall_of(estimates), level_from(estimates)
-    return {
-        "fact_id": fact_id,
-        "recall": recall.value,
-        "recall_low": recall.low,
-        "recall_high": recall.high,
-        "level": level.level,
-        "level_prob": level.probability,
-        "level_probs": level.probabilities,
-        "draws": int(prompts["draws"].sum()),
-        "k_templates": prompts.height,
-        "estimator": spec.estimator,
-        "match": spec.match,
-        "engine": "torch",
-    }
-
-
 def plan(spec: ProbeSpec) -> dict[str, Any]:
     """Return what a run would do, without doing it; raises what `run` raises."""
     source = open_facts(spec.facts)
     facts = limited(source.facts, spec)
-    directory = model_directory(spec.model, spec.revision)
     templates = relation_templates(facts, source.templates, spec.templates)
+    if spec.server is not None:
+        return plan_on_server(spec, facts, templates)
+    directory = model_directory(spec.model, spec.revision)
     _check_slick(facts, source.facts, spec)
     tokenizer = load_tokenizer(directory)
     lengths = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sixtyfold.core.facts import SPLITS
 from sixtyfold.core.matching import MatchMode
@@ -21,6 +21,10 @@ class ProbeSpec(FactsOption, ModelOptions, StageSpec):
 
     splits: str = "train,dev,test"
     """Which splits to probe, separated by commas."""
+
+    server: str | None = None
+    """Address of an OpenAI-compatible completions server that draws, such as
+    http://127.0.0.1:8000/v1; --model is its model's name there. Needs --estimator draws."""
 
     limit: int | None = Field(default=None, ge=1)
     """First N facts of a seeded shuffle; all without it."""
@@ -60,6 +64,15 @@ class ProbeSpec(FactsOption, ModelOptions, StageSpec):
         if not parts or not set(parts) <= set(SPLITS):
             raise ValueError(f"allowed: {', '.join(SPLITS)}, separated by commas")
         return ",".join(sorted(set(parts)))
+
+    @model_validator(mode="after")
+    def _server_draws_texts(self) -> ProbeSpec:
+        if self.server is not None and (self.estimator != "draws" or self.slick):
+            raise ValueError(
+                "--server gives texts and no probabilities: add --estimator draws and leave "
+                "--slick out"
+            )
+        return self
 
     @property
     def draws_per_template(self) -> int:
