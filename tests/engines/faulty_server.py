@@ -11,6 +11,10 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+
+from sixtyfold.engines import server_client
+
 #: A fault makes the response of a handler by itself, or changes the body and returns it.
 Fault = Callable[["Handler", dict[str, Any]], dict[str, Any] | None]
 
@@ -187,6 +191,17 @@ def aborted(handler: Handler, answer: dict[str, Any]) -> dict[str, Any]:
     """Give up on the first answer half-way."""
     first, *others = answer["choices"]
     return {**answer, "choices": [{**first, "text": " ", "finish_reason": "abort"}, *others]}
+
+
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let clients wait for hundredths of seconds before they ask again."""
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.02)
+    monkeypatch.setattr("openai._base_client.MAX_RETRY_DELAY", 0.2)
+    monkeypatch.setattr(server_client, "FIRST_WAIT", 0.02)
+    monkeypatch.setattr(server_client, "LONGEST_WAIT", 0.2)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("SIXTYFOLD_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,6 @@ import pytest
 from engines import faulty_server as fake
 from engines.faulty_server import Server, running, text_of
 from sixtyfold.core.errors import BadInput, SixtyfoldError
-from sixtyfold.engines import server_client
 from sixtyfold.engines.server_client import ServerAnswer, ServerFailed
 from sixtyfold.engines.server_engine import (
     HIGHEST_SEED,
@@ -48,13 +47,7 @@ EXPECTED = [
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.02)
-    monkeypatch.setattr("openai._base_client.MAX_RETRY_DELAY", 0.2)
-    monkeypatch.setattr(server_client, "FIRST_WAIT", 0.02)
-    monkeypatch.setattr(server_client, "LONGEST_WAIT", 0.2)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("SIXTYFOLD_API_KEY", raising=False)
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    fake.short_waits(monkeypatch)
 
 
 @pytest.fixture

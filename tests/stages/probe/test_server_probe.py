@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from engines.faulty_server import Server, running, status, text_of
+from engines.faulty_server import Server, running, short_waits, status, text_of
 from sixtyfold.core.errors import BadInput
-from sixtyfold.engines import server_client
 from sixtyfold.engines.server_client import ServerFailed
 from sixtyfold.engines.server_engine import first_seed
 from sixtyfold.sources.open import open_facts
@@ -23,12 +22,8 @@ DRAWS, TEMPLATES = 6, 2
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.02)
-    monkeypatch.setattr("openai._base_client.MAX_RETRY_DELAY", 0.1)
-    monkeypatch.setattr(server_client, "FIRST_WAIT", 0.02)
-    monkeypatch.setattr(server_client, "LONGEST_WAIT", 0.1)
+    short_waits(monkeypatch)
     monkeypatch.setattr(probe_server, "_PROMPTS_A_CHUNK", 4)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 @pytest.fixture
