@@ -29,10 +29,13 @@ def run(spec: ProbeSpec) -> Finished:
     """Measure recall and level of every fact.
 
     Returns:
-        the stage with the tables `probe` (one row a fact) and `probe_prompts` (one row a prompt).
+        the stage with the tables `probe` (one row a fact) and `probe_prompts` (one row a prompt),
+        and with `slick` where classes were asked for.
 
     Raises:
-        BadInput: a relation has no template, or the model or facts are not there.
+        BadInput: a relation has no template, or too few facts to show for SliCK; the model, the
+            facts or the server are not there.
+        ServerFailed: the server did not answer after all retries; finished chunks are kept.
     """
     source = open_facts(spec.facts)
     facts = limited(source.facts, spec)

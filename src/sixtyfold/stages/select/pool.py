@@ -1,6 +1,6 @@
 """What training sets are chosen from: probed training facts that share nothing with held-out ones.
 
-Every in-domain training fact that is not in the pool is written down with the reason.
+Every probed one that is left out is written down with the reason; those not probed are counted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,14 @@ DROPPED_SCHEMA = pl.Schema(
 
 
 class Pool(NamedTuple):
-    """Candidates with `level` (and `slick`), the facts left out, all facts, and fingerprints."""
+    """What a choice is made from.
+
+    facts: candidates with `level` (and `slick`).
+    dropped: probed training facts left out, in the columns of `DROPPED_SCHEMA`.
+    unprobed: number of in-domain training facts the probe does not hold.
+    every_fact: the whole fact table, with dev and test.
+    inputs: fingerprints of facts and probe.
+    """
 
     facts: pl.DataFrame
     dropped: pl.DataFrame
@@ -73,13 +80,9 @@ def read_pool(spec: SelectSpec) -> Pool:
     shared = shared_with_held_out(source.facts, spec.disjoint)
     borne = source.facts["flags"].explode().drop_nulls().unique()
     flagged = _flagged(probed, spec, borne)
-    left_out = {
-        "flag": flagged,
-        "shared": probed.filter(pl.col("fact_id").is_in(shared["fact_id"].implode())),
-    }
     kept = probed
-    for name in ("flag", "shared"):
-        kept = kept.join(left_out[name], on="fact_id", how="anti", maintain_order="left")
+    for left_out in (flagged, shared):
+        kept = kept.join(left_out, on="fact_id", how="anti", maintain_order="left")
     if kept.is_empty():
         raise BadInput(
             f"all {probed.height} probed training facts share something with dev or test or carry "
