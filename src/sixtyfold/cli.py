@@ -104,6 +104,8 @@ def main() -> None:
     # Before torch is imported: threads that wait for each other spin for a short while, then sleep.
     # Spinning for long made a step 16 times slower beside another job (docs/decisions/004).
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+    # Large tensors on large pages: new logits cost page faults, three times the arithmetic on them.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     sys.exit(run_command(sys.argv[1:]))
 
 

@@ -18,14 +18,9 @@ from engines import faulty_server as fake
 from engines.faulty_server import Server, running, text_of
 from sixtyfold.core.errors import BadInput, SixtyfoldError
 from sixtyfold.engines.server_client import ServerAnswer, ServerFailed
-from sixtyfold.engines.server_engine import (
-    HIGHEST_SEED,
-    Abilities,
-    DrawSettings,
-    ServerEngine,
-    first_seed,
-)
+from sixtyfold.engines.server_engine import Abilities, ServerEngine
 from sixtyfold.engines.server_options import ServerOptions
+from sixtyfold.engines.text_draws import HIGHEST_SEED, DrawSettings, first_seed
 
 openai = pytest.importorskip("openai")
 

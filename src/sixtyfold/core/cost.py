@@ -48,3 +48,16 @@ def forward_seconds(weights: int, prefilled: int, stepped: int, speed: float) ->
         speed: what `operations_per_second` returned.
     """
     return 2 * weights * (prefilled / PREFILL_SHARE + stepped / STEP_SHARE) / speed
+
+
+def tokens_in(seconds: float, weights: int, prefilled: int, speed: float) -> float:
+    """Return how many tokens can be stepped in a time that also prefills so many.
+
+    Args:
+        seconds: the time.
+        weights: number of weights.
+        prefilled: tokens run many at a time first.
+        speed: what `operations_per_second` returned.
+    """
+    left = seconds - forward_seconds(weights, prefilled, 0, speed)
+    return max(0.0, left / forward_seconds(weights, 0, 1, speed))

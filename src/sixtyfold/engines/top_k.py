@@ -62,7 +62,7 @@ def top_k_candidates(logits_BV: torch.Tensor, temperature: float, k: int) -> Can
     """Return exactly k tokens a row; of equal logits at the border, those of the lowest number.
 
     Args:
-        logits_BV: float32 logits.
+        logits_BV: logits.
         temperature: above 0.
         k: at least 1; more than V means all.
     """

@@ -83,7 +83,7 @@ class Batch:
     """Rows of a batch with their key/value cache and the logits of their next token.
 
     Attributes:
-        logits_BV: float32 logits of the token after each row.
+        logits_BV: logits of the token after each row, in the model's number format.
         mask_BL: 1 where a row has a token, 0 where it is padding.
     """
 
@@ -104,7 +104,7 @@ class Batch:
     def _run(
         self, ids_BL: torch.Tensor, positions_BL: torch.Tensor, logits_to_keep: int
     ) -> torch.Tensor:
-        """Run tokens behind the cache; return float32 logits of the last ones (0: of all)."""
+        """Run tokens behind the cache; return logits of the last ones (0: of all)."""
         out = self.model(
             input_ids=ids_BL,
             attention_mask=self.mask_BL,
@@ -114,7 +114,7 @@ class Batch:
             logits_to_keep=logits_to_keep,
         )
         self.cache = out.past_key_values
-        return torch.as_tensor(out.logits.float())
+        return torch.as_tensor(out.logits)
 
     @torch.inference_mode()
     def step(self, tokens_B: torch.Tensor) -> None:
@@ -133,8 +133,8 @@ class Batch:
             ids: one non-empty sequence per row.
 
         Returns:
-            float32 [B, longest, V]: logits after each appended token; rows beyond a sequence's
-            own length hold no meaning.
+            [B, longest, V], in the model's number format: logits after each appended token; rows
+            beyond a sequence's own length hold no meaning.
         """
         longest = max(len(each) for each in ids)
         device = self.mask_BL.device

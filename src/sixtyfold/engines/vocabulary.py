@@ -1,17 +1,23 @@
 """What each token of a vocabulary is as text.
 
-One table per tokenizer, made once: which tokens can confirm that a word has ended.
+One table per tokenizer, made once: which tokens can confirm that a word has ended, and how every
+token reads behind another word.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sixtyfold.engines.text_index import TextIndex
+
 _REPLACEMENT = "�"
+_SPACES = re.compile(r"\s+")
+_JAMO = range(0x1160, 0x1200)  # Hangul vowels and finals join the letter before them
 
 
 class Vocabulary(NamedTuple):
@@ -20,9 +26,16 @@ class Vocabulary(NamedTuple):
     ends_word: bool[V], tokens after which the word before them has ended: their text begins with
         a character that is no word character, or they end the answer. Tokens that begin inside a
         multi-byte character are not among them.
+    unsure: bool[V], tokens whose text depends on what stands before it: parts of a multi-byte
+        character, accents, tokens that change the text before them.
+    written: the texts of the tokens behind a word; unsure and special tokens read as nothing.
+    normalised: the same as a matcher reads them, spaces at their ends kept as one.
     """
 
     ends_word: NDArray[np.bool_]
+    unsure: NDArray[np.bool_]
+    written: TextIndex
+    normalised: TextIndex
 
 
 def vocabulary(tokenizer: Any, size: int, stop_ids: frozenset[int]) -> Vocabulary:
@@ -36,19 +49,37 @@ def vocabulary(tokenizer: Any, size: int, stop_ids: frozenset[int]) -> Vocabular
     anchor = list(tokenizer("x", add_special_tokens=False)["input_ids"])
     before = tokenizer.decode(anchor)
     known = min(size, len(tokenizer))
-    texts = tokenizer.batch_decode(
+    decoded = tokenizer.batch_decode(
         [[*anchor, token] for token in range(known)], clean_up_tokenization_spaces=False
     )
     ends = np.zeros(size, dtype=bool)
     special = set(tokenizer.all_special_ids)
-    for token, text in enumerate(texts):
-        if token in special or not text.startswith(before):
+    unsure = np.zeros(size, dtype=bool)
+    texts = [""] * size
+    for token, text in enumerate(decoded):
+        if token in special:
             continue
+        if not text.startswith(before):
+            unsure[token] = True
+            continue
+        own = text[len(before) :]
+        if _stands_alone(own):
+            texts[token] = own
+        else:
+            unsure[token] = True
         # Normalised as a matcher reads it: "™" becomes "TM" and goes on the word before it.
-        own = unicodedata.normalize("NFKC", text[len(before) :])
-        ends[token] = bool(own) and own[0] != _REPLACEMENT and not _is_word(own[0])
+        plain = unicodedata.normalize("NFKC", own)
+        ends[token] = bool(plain) and plain[0] != _REPLACEMENT and not _is_word(plain[0])
     ends[[each for each in stop_ids if each < size]] = True
-    return Vocabulary(ends)
+    folded = [_SPACES.sub(" ", unicodedata.normalize("NFKC", each).casefold()) for each in texts]
+    return Vocabulary(ends, unsure, TextIndex(texts), TextIndex(folded))
+
+
+def _stands_alone(text: str) -> bool:
+    """Whether a token's text does not depend on the token before it."""
+    first = unicodedata.normalize("NFKD", text)[:1]
+    joins = bool(first) and (unicodedata.combining(first) > 0 or ord(first) in _JAMO)
+    return _REPLACEMENT not in text and not joins
 
 
 def _is_word(character: str) -> bool:

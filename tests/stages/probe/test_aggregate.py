@@ -10,7 +10,7 @@ from sixtyfold.stages.probe.sampling import ROULETTE, Estimate
 
 
 def estimates(rows: list[tuple[float | None, list[float]]]) -> list[Estimate]:
-    return [Estimate(first, values, 0, 0, "") for first, values in rows]
+    return [Estimate.counted(first, values) for first, values in rows]
 
 
 def test_recall_is_the_mean_over_templates() -> None:

@@ -10,6 +10,7 @@ from polars.testing import assert_frame_equal
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.levels import SLICK_CLASSES
 from sixtyfold.core.stage import Finished, finished
+from sixtyfold.stages.probe import drawing
 from sixtyfold.stages.probe import run as probe_run
 from sixtyfold.stages.probe.run import plan, run
 from sixtyfold.stages.probe.sampling import ROULETTE
@@ -24,6 +25,7 @@ def probe(planted: Path, out: Path, **options: Any) -> Finished:
         "templates": 3,
         "dtype": "float32",
         "max_new_tokens": 8,
+        "cache_draws": False,
     }
     return run(
         ProbeSpec(model=str(planted), facts=str(planted), out=out, **{**settings, **options})
@@ -112,14 +114,14 @@ def test_a_killed_probe_continues_to_the_same_bytes(
             raise KeyboardInterrupt
         return sample(*arguments)
 
-    sample = probe_run.sample_prompts
+    sample = drawing.sample_prompts
     with monkeypatch.context() as patch:
-        patch.setattr(probe_run, "sample_prompts", killed_at_the_third)
+        patch.setattr(drawing, "sample_prompts", killed_at_the_third)
         with pytest.raises(KeyboardInterrupt):
             probe(planted, tmp_path / "killed", batch=16)
     assert len(list((tmp_path / "killed" / "parts").iterdir())) == 2
     calls.clear()
-    monkeypatch.setattr(probe_run, "sample_prompts", lambda *a: calls.append(1) or sample(*a))
+    monkeypatch.setattr(drawing, "sample_prompts", lambda *a: calls.append(1) or sample(*a))
     again = probe(planted, tmp_path / "killed", batch=16)
     assert len(calls) == -(-24 * 3 // 16) - 2
     for name in TABLES:

@@ -17,9 +17,9 @@ from scipy.stats import qmc
 from sixtyfold.core.matching import MatchMode, matcher
 from sixtyfold.engines.torch_engine import TorchEngine
 from sixtyfold.stages.probe import sampling
+from sixtyfold.stages.probe.paths import ClozePrompt
 from sixtyfold.stages.probe.prompts import answer_trie
 from sixtyfold.stages.probe.sampling import (
-    ClozePrompt,
     Estimate,
     Sampling,
     draw_uniforms,
@@ -75,8 +75,8 @@ def estimate(
     estimator: Literal["survival", "draws"] = "survival",
     draws: int = DRAWS,
 ) -> Estimate:
-    how = Sampling(estimator, draws, length, TEMPERATURE, seed=0)
-    return sample_prompts(engine, [prompt], how)[0]
+    how = Sampling(estimator, length, TEMPERATURE, seed=0)
+    return sample_prompts(engine, [prompt], [range(draws)], how)[0]
 
 
 @pytest.mark.parametrize("length", [1, 2, 4])
@@ -147,13 +147,14 @@ def test_draws_depend_on_their_keys_alone(engine: TorchEngine) -> None:
         for (mode, objects, subject), name in zip(CASES, NAMES, strict=True)
         if mode == "standard"
     ]
-    how = Sampling("survival", 3, 4, TEMPERATURE, seed=5)
-    together = sample_prompts(engine, prompts, how)
-    turned = sample_prompts(engine, prompts[::-1], how)[::-1]
-    alone = [sample_prompts(engine, [each], how)[0] for each in prompts]
+    how = Sampling("survival", 4, TEMPERATURE, seed=5)
+    numbers = [range(3)] * len(prompts)
+    together = sample_prompts(engine, prompts, numbers, how)
+    turned = sample_prompts(engine, prompts[::-1], numbers, how)[::-1]
+    alone = [sample_prompts(engine, [each], numbers[:1], how)[0] for each in prompts]
     for one, two, three in zip(together, turned, alone, strict=True):
-        assert sorted(one.values) == pytest.approx(sorted(two.values), abs=1e-5)
-        assert sorted(one.values) == pytest.approx(sorted(three.values), abs=1e-5)
+        assert one.values == pytest.approx(two.values, abs=1e-5)
+        assert one.values == pytest.approx(three.values, abs=1e-5)
 
 
 def test_every_draw_has_random_numbers_of_its_own() -> None:

@@ -10,9 +10,9 @@ import pytest
 from engines.faulty_server import Server, running, short_waits, status, text_of
 from sixtyfold.core.errors import BadInput
 from sixtyfold.engines.server_client import ServerFailed
-from sixtyfold.engines.server_engine import first_seed
+from sixtyfold.engines.text_draws import first_seed
 from sixtyfold.sources.open import open_facts
-from sixtyfold.stages.probe import server as probe_server
+from sixtyfold.stages.probe import texts as probe_texts
 from sixtyfold.stages.probe.run import plan, run
 from sixtyfold.stages.probe.spec import ProbeSpec
 
@@ -23,7 +23,7 @@ DRAWS, TEMPLATES = 6, 2
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     short_waits(monkeypatch)
-    monkeypatch.setattr(probe_server, "_PROMPTS_A_CHUNK", 4)
+    monkeypatch.setattr(probe_texts, "_PROMPTS_A_CHUNK", 4)
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ def _logits(
     for prompts in prompt_lists:
         rows: list[NDArray[np.float64]] = [np.empty(0)] * len(prompts)
         for chunk in chunks_by_length([len(each) for each in prompts], spec.batch):
-            logits = engine.prefill([prompts[index] for index in chunk]).logits_BV
+            logits = engine.prefill([prompts[index] for index in chunk]).logits_BV.float()
             for index, row in zip(chunk, logits.double().cpu().numpy(), strict=True):
                 rows[index] = row
         found.append(np.stack(rows))

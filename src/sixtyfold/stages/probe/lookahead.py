@@ -41,13 +41,16 @@ class Promise(NamedTuple):
     reach: dict[int, float]
 
 
+NOTHING = Promise(Trie(()), {})
+
+
 def look_ahead(
     batch: Batch,
     asks: Sequence[Ask],
     ends_word: torch.Tensor | None,
     temperature: float,
     tokens_left: int,
-) -> tuple[list[Promise], int]:
+) -> list[Promise]:
     """Compute R for each ask.
 
     Args:
@@ -59,7 +62,7 @@ def look_ahead(
             them is a hit without an end of word, as the text ends there.
 
     Returns:
-        One promise per ask, and the number of tokens that were run.
+        one promise per ask.
     """
     pairs = [
         (number, leaf)
@@ -71,11 +74,10 @@ def look_ahead(
     for start in range(0, len(order), _PAIRS_AT_ONCE):
         some = [pairs[index] for index in order[start : start + _PAIRS_AT_ONCE]]
         _run(batch, asks, some, facts, ends_word, temperature)
-    promises = [
+    return [
         Promise(ask.trie, _reach(ask, seen, tokens_left))
         for ask, seen in zip(asks, facts, strict=True)
     ]
-    return promises, sum(len(leaf) for _, leaf in pairs)
 
 
 class _Seen(NamedTuple):
@@ -96,22 +98,34 @@ def _run(
 ) -> None:
     branch = batch.fork([asks[number].row for number, _ in pairs])
     logits_PLV = branch.extend([leaf for _, leaf in pairs])
-    p_PLV = torch.softmax(logits_PLV / temperature, -1)
+    p_PLV = torch.softmax(logits_PLV.float().div_(temperature), -1)
     ends_PL = (
         torch.ones(p_PLV.shape[:2]) if ends_word is None else (p_PLV @ ends_word).clamp(0, 1)
     ).tolist()
+    wanted = [
+        (place, depth, token)
+        for place, (number, leaf) in enumerate(pairs)
+        for depth, node in enumerate(_nodes(asks[number].trie, leaf))
+        for token in asks[number].trie.nodes[node].children
+    ]
+    at = torch.tensor(wanted, dtype=torch.long, device=p_PLV.device).reshape(-1, 3).unbind(1)
+    masses = dict(zip(wanted, p_PLV[at].tolist(), strict=True))
     for place, (number, leaf) in enumerate(pairs):
         trie = asks[number].trie
-        node = 0
-        for depth, token in enumerate(leaf):
-            node = trie.nodes[node].children[token]
-            prefix = leaf[: depth + 1]
-            if prefix not in facts[number]:
-                children = {
-                    child: float(p_PLV[place, depth, each])
-                    for each, child in trie.nodes[node].children.items()
-                }
-                facts[number][prefix] = _Seen(ends_PL[place][depth], children)
+        for depth, node in enumerate(_nodes(trie, leaf)):
+            children = {
+                child: masses[place, depth, token]
+                for token, child in trie.nodes[node].children.items()
+            }
+            facts[number].setdefault(leaf[: depth + 1], _Seen(ends_PL[place][depth], children))
+
+
+def _nodes(trie: Trie, path: tuple[int, ...]) -> list[int]:
+    """Return the nodes that a spelling passes, without the root."""
+    nodes = [0]
+    for token in path:
+        nodes.append(trie.nodes[nodes[-1]].children[token])
+    return nodes[1:]
 
 
 def _reach(ask: Ask, seen: dict[tuple[int, ...], _Seen], tokens_left: int) -> dict[int, float]:

@@ -10,9 +10,8 @@ from sixtyfold.core.errors import BadInput
 from sixtyfold.core.matching import Matcher, matcher
 from sixtyfold.core.prompts import continuation_ids
 from sixtyfold.core.templates import fill
-from sixtyfold.engines.greedy import chunks_by_length
 from sixtyfold.engines.vocabulary import Vocabulary
-from sixtyfold.stages.probe.sampling import ClozePrompt
+from sixtyfold.stages.probe.paths import ClozePrompt
 from sixtyfold.stages.probe.spec import ProbeSpec
 from sixtyfold.stages.probe.trie import Trie, build_trie
 
@@ -88,9 +87,3 @@ def _reads_as_hit(text: str, before: str, hits: Matcher) -> bool:
     own = text.removeprefix(before)
     ends_in_answer = hits.pending(text) if hits.on_boundaries else hits.hit(own)
     return own != text and ends_in_answer
-
-
-def chunk_prompts(prompts: list[ClozePrompt], rows: int) -> list[list[ClozePrompt]]:
-    """Cut prompts into chunks of at most `rows`, longest prompts first."""
-    chunks = chunks_by_length([len(prompt.ids) for prompt in prompts], max(1, rows))
-    return [[prompts[index] for index in chunk] for chunk in chunks]

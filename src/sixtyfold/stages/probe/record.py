@@ -27,10 +27,15 @@ class Asked(NamedTuple):
 
 
 def prompt_rows(
-    prompts: Sequence[Asked], estimates: Sequence[Estimate], spec: ProbeSpec
+    prompts: Sequence[Asked], estimates: Sequence[Estimate], *, counts_hits: bool
 ) -> pl.DataFrame:
-    """Return the rows of `probe_prompts` for some prompts and their estimates."""
-    plain = spec.estimator == "draws"
+    """Return the rows of `probe_prompts` for some prompts and their estimates.
+
+    Args:
+        prompts: keys, one per estimate.
+        estimates: what their draws say.
+        counts_hits: whether each draw is a plain one that says 0 or 1.
+    """
     return pl.DataFrame(
         {
             "fact_id": [each.fact_id for each in prompts],
@@ -38,7 +43,8 @@ def prompt_rows(
             "first_prob": pl.Series([each.first_prob for each in estimates], dtype=pl.Float64),
             "draws": pl.Series([len(each.values) for each in estimates], dtype=pl.Int32),
             "hits": pl.Series(
-                [int(sum(each.values)) if plain else None for each in estimates], dtype=pl.Int32
+                [int(sum(each.values)) if counts_hits else None for each in estimates],
+                dtype=pl.Int32,
             ),
             "recall_hat": [float(np.mean(each.values)) for each in estimates],
             "recall_var": pl.Series(
@@ -47,9 +53,35 @@ def prompt_rows(
             "values": pl.Series([each.values for each in estimates], dtype=_LIST),
             "tokens_prompt": pl.Series([each.tokens for each in prompts], dtype=pl.Int32),
             "tokens_scored": pl.Series([each.tokens_scored for each in estimates], dtype=pl.Int32),
-            "tokens_drawn": pl.Series([each.tokens_drawn for each in estimates], dtype=pl.Int32),
+            "tokens_drawn": pl.Series([sum(each.drawn) for each in estimates], dtype=pl.Int32),
             "example": [each.example for each in estimates],
         }
+    )
+
+
+def joined(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Join parts of `probe_prompts`, sorted by key; a prompt's draws in the order of the parts."""
+    table = pl.concat(parts)
+    key = ["fact_id", "template_id"]
+    if not table.select(pl.struct(key).is_duplicated().any()).item():
+        return table.sort(key)
+    merged = table.group_by(key, maintain_order=True).agg(
+        pl.col("first_prob").first(),
+        pl.col("draws").sum(),
+        pl.when(pl.col("hits").null_count() == 0).then(pl.col("hits").sum()).alias("hits"),
+        pl.col("values").list.explode(),
+        pl.col("tokens_prompt").first(),
+        pl.col("tokens_scored", "tokens_drawn").sum(),
+        pl.col("example").first(),
+    )
+    every = merged["values"].to_list()
+    return (
+        merged.with_columns(
+            pl.Series("recall_hat", [float(np.mean(each)) for each in every]),
+            pl.Series("recall_var", [_variance(each) for each in every], dtype=pl.Float64),
+        )
+        .select(table.columns)
+        .sort(key)
     )
 
 
@@ -59,18 +91,18 @@ def _variance(values: list[float]) -> float | None:
 
 
 def record(
-    stage: StageDirectory, chunks: int, slick: int, spec: ProbeSpec, notes: Sequence[str]
+    stage: StageDirectory, prompts: pl.DataFrame, slick: int, spec: ProbeSpec, notes: Sequence[str]
 ) -> Finished:
-    """Join the finished chunks and write the stage's tables and manifest.
+    """Write the stage's tables and manifest.
 
     Args:
-        stage: where the parts are.
-        chunks: parts of `probe_prompts`.
+        stage: where they go.
+        prompts: the table `probe_prompts`.
         slick: parts of `slick`; 0 where no classes were asked for.
         spec: the probe's options.
         notes: what reading the facts guessed or changed.
     """
-    prompts = stage.join_parts("probe_prompts", chunks, ["fact_id", "template_id"])
+    stage.write_table("probe_prompts", prompts)
     rows = [
         _fact_row(str(key[0]), group, spec)
         for key, group in prompts.group_by("fact_id", maintain_order=True)
@@ -86,10 +118,12 @@ def record(
         classes = stage.join_parts("slick", slick, ["fact_id"])
         found = found.join(classes.select("fact_id", "slick"), on="fact_id", maintain_order="left")
     table = stage.write_table("probe", found)
-    told = spec.server is None  # a server's tokens are its own affair
+    told = spec.drawn_by == "torch"  # other engines' tokens are their own affair
     tokens = {name: int(prompts[name].sum()) if told else None for name in _TOKENS}
     return stage.finish(
         {"probe": table.height, "probe_prompts": prompts.height},
+        engine=spec.drawn_by,
+        estimator=spec.estimator,
         tokens=tokens,
         notes=list(notes),
         protocol=f"level of K × {DRAWS_PER_TEMPLATE} plain draws at T {spec.temperature}, "
@@ -102,8 +136,7 @@ _TOKENS = ("tokens_prompt", "tokens_scored", "tokens_drawn")
 
 def _fact_row(fact_id: str, prompts: pl.DataFrame, spec: ProbeSpec) -> dict[str, object]:
     estimates = [
-        Estimate(row["first_prob"], row["values"], 0, 0, "")
-        for row in prompts.iter_rows(named=True)
+        Estimate.counted(row["first_prob"], row["values"]) for row in prompts.iter_rows(named=True)
     ]
     recall, level = recall_of(estimates), level_from(estimates)
     return {
@@ -118,5 +151,5 @@ def _fact_row(fact_id: str, prompts: pl.DataFrame, spec: ProbeSpec) -> dict[str,
         "k_templates": prompts.height,
         "estimator": spec.estimator,
         "match": spec.match,
-        "engine": "torch" if spec.server is None else "server",
+        "engine": spec.drawn_by,
     }

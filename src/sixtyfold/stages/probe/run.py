@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
+from sixtyfold.core.cost import (
+    forward_seconds,
+    operations_per_second,
+    parameters,
+    tokens_in,
+)
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import seeded_order
+from sixtyfold.core.levels import DRAWS_PER_TEMPLATE
 from sixtyfold.core.models import load_tokenizer, model_directory, model_fingerprint
 from sixtyfold.core.progress import progress
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.core.templates import fill
 from sixtyfold.sources.open import open_facts
-from sixtyfold.stages.probe.prompts import chunk_prompts, cloze_prompts, relation_templates
-from sixtyfold.stages.probe.record import Asked, prompt_rows, record
-from sixtyfold.stages.probe.sampling import ClozePrompt, Sampling, sample_prompts
-from sixtyfold.stages.probe.server import plan_on_server, run_on_server
+from sixtyfold.stages.probe.aggregate import wilson_bounds
+from sixtyfold.stages.probe.draw_cache import DrawCache
+from sixtyfold.stages.probe.paths import ClozePrompt
+from sixtyfold.stages.probe.prompts import cloze_prompts, relation_templates
+from sixtyfold.stages.probe.record import record
+from sixtyfold.stages.probe.sampling import Sampling
 from sixtyfold.stages.probe.slick import SlickSettings, answers_per_fact, score_slick, slick_shots
 from sixtyfold.stages.probe.spec import ProbeSpec
+from sixtyfold.stages.probe.texts import plan_on_texts, run_on_texts
+
+if TYPE_CHECKING:
+    from sixtyfold.engines.torch_engine import TorchEngine
 
 SLICK_FACTS = 8  # facts a chunk: 80 prompts, 1,360 answers
 
@@ -34,14 +47,15 @@ def run(spec: ProbeSpec) -> Finished:
 
     Raises:
         BadInput: a relation has no template, or too few facts to show for SliCK; the model, the
-            facts or the server are not there.
+            facts, the server or vLLM are not there.
         ServerFailed: the server did not answer after all retries; finished chunks are kept.
+        VllmFailed: vLLM does not start, or ended; finished chunks are kept.
     """
     source = open_facts(spec.facts)
     facts = limited(source.facts, spec)
     templates = relation_templates(facts, source.templates, spec.templates)
-    if spec.server is not None:
-        return run_on_server(spec, source, facts, templates)
+    if spec.drawn_by != "torch":
+        return run_on_texts(spec, source, facts, templates)
     directory = model_directory(spec.model, spec.revision)
     inputs = {"model": model_fingerprint(directory), "facts": source.fingerprint}
     _check_slick(facts, source.facts, spec)
@@ -53,15 +67,15 @@ def run(spec: ProbeSpec) -> Finished:
         with stage.timed("load"):
             engine = TorchEngine.load(spec.model, spec)
         prompts = cloze_prompts(facts, templates, engine.tokenizer, engine.vocabulary, spec)
-        chunks = chunk_prompts(prompts, spec.batch // spec.draws_per_template)
+        spec = _budgeted(stage, spec, directory, [len(prompt.ids) for prompt in prompts])
         with stage.timed("draw"):
-            _draw(stage, engine, chunks, spec)
+            table = _draw(stage, engine, prompts, spec)
         slick = []
         if spec.slick:
             slick = fixed_groups(facts, SLICK_FACTS)
             with stage.timed("slick"):
                 _score_slick(stage, engine, slick, source.facts, spec)
-        return record(stage, len(chunks), len(slick), spec, source.notes)
+        return record(stage, table, len(slick), spec, source.notes)
 
 
 def limited(facts: pl.DataFrame, spec: ProbeSpec) -> pl.DataFrame:
@@ -79,21 +93,52 @@ def limited(facts: pl.DataFrame, spec: ProbeSpec) -> pl.DataFrame:
     return facts[order].sort("fact_id")
 
 
+def _budgeted(
+    stage: StageDirectory, spec: ProbeSpec, directory: Path, lengths: list[int]
+) -> ProbeSpec:
+    """Turn a budget into draws once; a continued probe keeps what was bought then."""
+    if spec.budget is None:
+        return spec
+    if not stage.has_part("budget", 0):
+        draws = _bought(spec, directory, lengths).draws
+        stage.write_part("budget", 0, pl.DataFrame({"draws": [draws]}))
+    return spec.model_copy(update={"draws": stage.read_part("budget", 0)["draws"][0]})
+
+
+def _bought(spec: ProbeSpec, directory: Path, lengths: list[int]) -> ProbeSpec:
+    def sampled_tokens(seconds: float) -> float:
+        passes = 1 if spec.evenly else 2  # further draws begin with the prompt again
+        speed = operations_per_second(spec.dtype, spec.device)
+        return tokens_in(seconds, parameters(directory), passes * sum(lengths), speed)
+
+    return spec.bought(len(lengths), sampled_tokens)
+
+
 def _draw(
-    stage: StageDirectory, engine: object, chunks: list[list[ClozePrompt]], spec: ProbeSpec
-) -> None:
-    how = Sampling(
-        spec.estimator,
-        spec.draws_per_template,
-        spec.max_new_tokens,
-        spec.temperature,
-        spec.seed,
-    )
-    for index in progress(range(len(chunks)), "probe", len(chunks)):
-        if not stage.has_part("probe_prompts", index):
-            estimates = sample_prompts(engine, chunks[index], how)  # type: ignore[arg-type]
-            keys = [Asked(each.fact_id, each.template_id, len(each.ids)) for each in chunks[index]]
-            stage.write_part("probe_prompts", index, prompt_rows(keys, estimates, spec))
+    stage: StageDirectory, engine: TorchEngine, prompts: list[ClozePrompt], spec: ProbeSpec
+) -> pl.DataFrame:
+    from sixtyfold.engines.memory import rows_that_fit
+    from sixtyfold.stages.probe.drawing import Drawing
+
+    how = Sampling(spec.estimator, spec.max_new_tokens, spec.temperature, spec.seed)
+    longest = max(len(prompt.ids) for prompt in prompts) + spec.max_new_tokens
+    rows = spec.batch or rows_that_fit(engine.model, longest)
+    cache = DrawCache(_protocol(engine, spec)) if spec.cache_draws else None
+    drawing = Drawing(stage, engine, how, rows, cache)
+    if spec.evenly:
+        return drawing.even(prompts, round(spec.draws_per_template))
+    return drawing.allocated(prompts, spec.draws_per_template)
+
+
+def _protocol(engine: TorchEngine, spec: ProbeSpec) -> dict[str, Any]:
+    """Return what decides a draw apart from its prompt; weights by content."""
+    names = ("estimator", "max_new_tokens", "temperature", "seed", "load_in_4bit")
+    return {
+        "model": engine.fingerprint,
+        "number_format": str(next(engine.model.parameters()).dtype),
+        "device": engine.device.type,
+        **{name: getattr(spec, name) for name in names},
+    }
 
 
 def fixed_groups(facts: pl.DataFrame, rows: int) -> list[pl.DataFrame]:
@@ -114,7 +159,7 @@ def _score_slick(
     pool: pl.DataFrame,
     spec: ProbeSpec,
 ) -> None:
-    how = SlickSettings(batch=spec.batch, seed=spec.seed)
+    how = SlickSettings(batch=spec.batch or SlickSettings().batch, seed=spec.seed)
     for index, facts in enumerate(progress(groups, "slick", len(groups))):
         if not stage.has_part("slick", index):
             stage.write_part("slick", index, score_slick(engine, facts, pool, how))
@@ -125,8 +170,8 @@ def plan(spec: ProbeSpec) -> dict[str, Any]:
     source = open_facts(spec.facts)
     facts = limited(source.facts, spec)
     templates = relation_templates(facts, source.templates, spec.templates)
-    if spec.server is not None:
-        return plan_on_server(spec, facts, templates)
+    if spec.drawn_by != "torch":
+        return plan_on_texts(spec, facts, templates)
     directory = model_directory(spec.model, spec.revision)
     _check_slick(facts, source.facts, spec)
     tokenizer = load_tokenizer(directory)
@@ -135,18 +180,30 @@ def plan(spec: ProbeSpec) -> dict[str, Any]:
         for row in facts.iter_rows(named=True)
         for _, text in templates[row["relation"]]
     ]
-    draws = len(lengths) * spec.draws_per_template
-    slick_answers = answers_per_fact(SlickSettings())
-    weights, speed = parameters(directory), operations_per_second(spec.dtype, spec.device)
+    weights = parameters(directory)
+    spec = _bought(spec, directory, lengths)
+    draws = round(len(lengths) * spec.draws_per_template)
+    speed = operations_per_second(spec.dtype, spec.device)
+    prefilled = sum(lengths) * (1 if spec.evenly or spec.draws_per_template == 1 else 2)
+    at_most = draws * spec.max_new_tokens
+    papers = len(lengths) * DRAWS_PER_TEMPLATE * spec.max_new_tokens
+    slick = {"slick_answers": facts.height * answers_per_fact(SlickSettings())}
     return {
         "facts": facts.height,
         "prompts": len(lengths),
         "prompt_tokens": sum(lengths),
         "draws": draws,
-        "sampled_tokens_at_most": draws * spec.max_new_tokens,
-        "papers_protocol_tokens": facts.height * 21 * 10 * 32,
-        **({"slick_answers": facts.height * slick_answers} if spec.slick else {}),
-        "estimated_seconds": round(
-            forward_seconds(weights, sum(lengths), draws * spec.max_new_tokens, speed)
-        ),
+        "draws_per_template": spec.draws_per_template,
+        "sampled_tokens_at_most": at_most,
+        "papers_protocol_tokens": papers,
+        "fewer_tokens_than_papers": round(papers / at_most, 1),
+        "interval_at_most_plus_minus": round(_half_width(draws / facts.height), 3),
+        **(slick if spec.slick else {}),
+        "estimated_seconds": round(forward_seconds(weights, prefilled, at_most, speed)),
     }
+
+
+def _half_width(draws: float) -> float:
+    """Return half the length of a fact's interval at recall 0.5 if every draw said 0 or 1."""
+    low, high = wilson_bounds(0.5, draws, 0.95)
+    return (high - low) / 2

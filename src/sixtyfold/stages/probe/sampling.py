@@ -1,57 +1,36 @@
 """Draw continuations of cloze prompts and estimate the probability of a hit.
 
-`survival` (design §6). Along a path that is drawn with hits forbidden, let h_t be the probability,
-given the path so far, of the hit events removed at step t. Then 1 − Π(1 − h_t) is an unbiased
-estimate of the hit probability, in [0, 1], with no more variance than a plain draw. Removed are
-
-  1. by look-ahead, whole accepted spellings from their first token (where it has noticeable mass),
-  2. at a text that ends with an answer, the tokens that end its word,
-  3. whatever else turns out to be a hit when it is drawn: then the survival becomes 0.
-
-Events 1 and 2 never overlap: inside a branch whose mass was removed by 1, what is left of its
-tokens is drawn, and the word ends removed by 1 are forbidden without being counted again.
-Where survival has become small, Russian roulette ends the path without bias.
-
-`draws` is the same loop with nothing removed: each draw is 0 or 1.
+One prefill per prompt serves all its draws. The rows of a chunk draw token by token together; an
+estimator (`estimators/`) may take hits out of the distributions before. Where survival has become
+small, Russian roulette ends a path without bias. Work per row is done only where the text may have
+reached the end of an answer (`answer_ends.py`), and once per draw.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sixtyfold.core.matching import Matcher
 from sixtyfold.engines.torch_engine import Batch, TorchEngine
-from sixtyfold.stages.probe.lookahead import Ask, Promise, look_ahead
-from sixtyfold.stages.probe.trie import Trie
+from sixtyfold.engines.vocabulary import Vocabulary
+from sixtyfold.stages.probe.answer_ends import watched
+from sixtyfold.stages.probe.estimators.draws import Draws
+from sixtyfold.stages.probe.estimators.survival import Survival
+from sixtyfold.stages.probe.paths import ClozePrompt, Paths, choose
 
-_FIRST_LOOK = 1e-4  # at the first token nearly everything is looked at: it is the pilot
-_LATER_LOOK = 0.02
 ROULETTE = 0.1  # survival below this is played for; it bounds a draw's estimate from below
 _SHRINK = 0.8  # taking rows out of a batch copies its cache, so some are taken at once
-
-
-class ClozePrompt(NamedTuple):
-    """One template filled with one fact."""
-
-    fact_id: str
-    template_id: int
-    ids: list[int]
-    matcher: Matcher
-    trie: Trie
 
 
 class Sampling(NamedTuple):
     """How to draw."""
 
     estimator: Literal["survival", "draws"]
-    draws: int
     max_new_tokens: int
     temperature: float
     seed: int
@@ -62,28 +41,36 @@ class Estimate(NamedTuple):
 
     first_prob: probability that the continuation begins with an accepted answer (a lower bound of
         the hit probability for the enumerated spellings), or None without look-ahead.
-    values: one estimate per draw, each unbiased, in [0, 1].
+    values: one estimate per draw, in the order of their numbers, each unbiased, in [0, 1].
+    drawn: tokens sampled by each draw.
+    scored: tokens run by each draw to look ahead.
+    looked: tokens run to look ahead from the prompt, for all draws together.
+    example: text of a draw.
     """
 
     first_prob: float | None
     values: list[float]
-    tokens_scored: int
-    tokens_drawn: int
+    drawn: list[int]
+    scored: list[int]
+    looked: int
     example: str
 
+    @classmethod
+    def counted(cls, first_prob: float | None, values: list[float], example: str = "") -> Estimate:
+        """Return an estimate whose tokens are not known here."""
+        nothing = [0] * len(values)
+        return cls(first_prob, values, nothing, nothing, 0, example)
 
-@dataclass
-class _Row:
-    """One draw on its way."""
+    @property
+    def tokens_scored(self) -> int:
+        """All tokens run to look ahead."""
+        return self.looked + sum(self.scored)
 
-    prompt: int
-    uniforms: NDArray[np.float64]
-    survival: float = 1.0
-    ids: list[int] = field(default_factory=list)
-    text: str = ""
-    promise: Promise | None = None
-    node: int = 0
-    over: bool = False
+    def part(self, draws: slice) -> Estimate:
+        """Return what some of the draws say."""
+        return self._replace(
+            values=self.values[draws], drawn=self.drawn[draws], scored=self.scored[draws]
+        )
 
 
 def draw_uniforms(
@@ -96,217 +83,172 @@ def draw_uniforms(
 
 
 def sample_prompts(
-    engine: TorchEngine, prompts: Sequence[ClozePrompt], how: Sampling
+    engine: TorchEngine,
+    prompts: Sequence[ClozePrompt],
+    numbers: Sequence[range],
+    how: Sampling,
 ) -> list[Estimate]:
-    """Estimate the hit probability of each prompt of one chunk."""
-    return _Sampler(engine, prompts, how).run()
+    """Estimate the hit probability of each prompt of one chunk.
+
+    Args:
+        engine: the model.
+        prompts: prompts of one chunk.
+        numbers: which draws each prompt gets; a draw's random numbers follow from its number.
+        how: how to draw.
+    """
+    return _Sampler(engine, prompts, numbers, how).run()
 
 
 class _Sampler:
-    def __init__(self, engine: TorchEngine, prompts: Sequence[ClozePrompt], how: Sampling) -> None:
+    def __init__(
+        self,
+        engine: TorchEngine,
+        prompts: Sequence[ClozePrompt],
+        numbers: Sequence[range],
+        how: Sampling,
+    ) -> None:
         self.engine = engine
         self.prompts = prompts
+        self.numbers = numbers
         self.how = how
-        self.ends_word = torch.from_numpy(engine.vocabulary.ends_word).to(engine.device)
-        self.ends_float = self.ends_word.float()
-        self.scored = [0] * len(prompts)
-        self.drawn = [0] * len(prompts)
-        self.values: list[list[float]] = [[] for _ in prompts]
+        self.estimator = (
+            Survival(engine, prompts, how.temperature, how.max_new_tokens)
+            if how.estimator == "survival"
+            else Draws(len(prompts))
+        )
+        self.stops = np.array(sorted(engine.stop_ids))
+        self.only_whole = np.array([prompt.matcher.mode == "strict" for prompt in prompts])
+        self.watched, self.fact_of = _watched(engine.vocabulary, prompts)
+        self.drawn = [[0] * len(each) for each in numbers]
+        self.scored = [[0] * len(each) for each in numbers]
+        self.values = [[0.0] * len(each) for each in numbers]
+        # Fresh memory for every distribution would cost more than the arithmetic: page faults.
+        self.scratch: torch.Tensor | None = None
         self.examples = [""] * len(prompts)
 
     def run(self) -> list[Estimate]:
         batch = self.engine.prefill([prompt.ids for prompt in self.prompts])
-        first: list[dict[int, Promise]] = [{} for _ in self.prompts]
-        if self.how.estimator == "survival":
-            p = torch.softmax(batch.logits_BV / self.how.temperature, -1)
-            wanted = [(row, prompt) for row, prompt in enumerate(range(len(self.prompts)))]
-            for (prompt, token), promise in self._look(batch, p, wanted, _FIRST_LOOK, 0).items():
-                first[prompt][token] = promise
-            sure = self._first_probabilities(p, first)
-        else:
-            sure = [None] * len(self.prompts)
-        rows = [
-            _Row(index, self._uniforms(index, draw))
-            for index in range(len(self.prompts))
-            for draw in range(self.how.draws)
-        ]
-        if self.how.draws > 1:
-            batch = batch.fork([row.prompt for row in rows])
-        self._walk(batch, rows, first)
+        self.estimator.begin(batch, self._distribution(batch))
+        paths = self._paths()
+        if len(paths) != len(self.prompts) or (np.diff(paths.prompt_B) != 1).any():
+            batch = batch.fork(torch.from_numpy(paths.prompt_B))
+        self._walk(batch, paths)
         return [
-            Estimate(sure[i], self.values[i], self.scored[i], self.drawn[i], self.examples[i])
-            for i in range(len(self.prompts))
+            Estimate(
+                self.estimator.first_probs[index],
+                self.values[index],
+                self.drawn[index],
+                self.scored[index],
+                int(self.estimator.looked[index]),
+                self.examples[index],
+            )
+            for index in range(len(self.prompts))
         ]
 
-    def _uniforms(self, index: int, draw: int) -> NDArray[np.float64]:
-        prompt = self.prompts[index]
-        return draw_uniforms(
-            self.how.seed, prompt.fact_id, prompt.template_id, draw, self.how.max_new_tokens
+    def _paths(self) -> Paths:
+        keys = [
+            (index, place, number)
+            for index, numbers in enumerate(self.numbers)
+            for place, number in enumerate(numbers)
+        ]
+        uniforms = [
+            draw_uniforms(
+                self.how.seed,
+                self.prompts[index].fact_id,
+                self.prompts[index].template_id,
+                number,
+                self.how.max_new_tokens,
+            )
+            for index, _, number in keys
+        ]
+        return Paths.start(
+            np.array([index for index, _, _ in keys], dtype=np.int64),
+            np.array([place for _, place, _ in keys], dtype=np.int64),
+            np.array(uniforms),
         )
 
-    def _first_probabilities(
-        self, p: torch.Tensor, first: Sequence[dict[int, Promise]]
-    ) -> list[float | None]:
-        found: list[float | None] = []
-        for row, promises in enumerate(first):
-            if not _removable(self.prompts[row].matcher):
-                found.append(None)
-                continue
-            total = sum(float(p[row, t]) * _reach(promise, t) for t, promise in promises.items())
-            found.append(min(1.0, total))
-        return found
+    def _distribution(self, batch: Batch) -> torch.Tensor:
+        """Return float32 [B, V] next-token probabilities, in memory that the next call reuses."""
+        rows = len(batch)
+        if self.scratch is None or len(self.scratch) < rows:
+            self.scratch = torch.empty(batch.logits_BV.shape, device=self.engine.device)
+        p_BV = self.scratch[:rows].copy_(batch.logits_BV).div_(self.how.temperature)
+        return torch.softmax(p_BV, -1, out=p_BV)
 
-    def _walk(self, batch: Batch, rows: list[_Row], first: list[dict[int, Promise]]) -> None:
+    def _walk(self, batch: Batch, paths: Paths) -> None:
         """Draw all rows to their end; rows that have ended leave the batch a few at a time."""
         for step in range(self.how.max_new_tokens):
-            p = torch.softmax(batch.logits_BV / self.how.temperature, -1)
-            promised: dict[tuple[int, int], Promise] = {}
-            if self.how.estimator == "survival":
-                promised = self._remove(batch, p, rows, step, first if step == 0 else None)
-            tokens = self._choose(p, rows, step)
-            for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
-                if not row.over:
-                    self._advance(row, token, promised.get((place, token)))
-                    row.over = self._settle(row, token, step)
-            keep = [place for place, row in enumerate(rows) if not row.over]
-            if not keep:
+            p_BV = self._distribution(batch)
+            self.estimator.remove(batch, p_BV, paths, step)
+            tokens_B = choose(p_BV, paths.uniforms_BN2[:, step, 0])
+            self._advance(paths, tokens_B.cpu().numpy(), step)
+            keep = np.flatnonzero(~paths.over_B)
+            if not len(keep):
                 return
-            if len(keep) <= _SHRINK * len(rows):
-                batch = batch.fork(keep)
-                tokens = tokens[torch.as_tensor(keep, device=tokens.device)]
-                rows = [rows[place] for place in keep]
-            batch.step(tokens)
+            if len(keep) <= _SHRINK * len(paths):
+                where = torch.from_numpy(keep).to(tokens_B.device)
+                batch, tokens_B, paths = batch.fork(where), tokens_B[where], paths.take(keep)
+            batch.step(tokens_B)
 
-    def _remove(
+    def _advance(self, paths: Paths, tokens_B: NDArray[np.int64], step: int) -> None:
+        """Append a token to each row and settle the rows that end with it."""
+        alive = ~paths.over_B
+        paths.ids_BN[:, step] = tokens_B
+        self.estimator.follow(paths, tokens_B)
+        last = np.isin(tokens_B, self.stops)
+        if step == self.how.max_new_tokens - 1:
+            last[:] = True
+        self._read(paths, tokens_B, alive, last, step)
+        self._play(paths, alive & ~last, step)
+        ended = alive & (last | (paths.survival_B == 0.0))
+        paths.over_B |= ended
+        for place in np.flatnonzero(ended).tolist():
+            prompt = paths.prompt_B[place]
+            number = paths.number_B[place]
+            self.values[prompt][number] = 1.0 - float(paths.survival_B[place])
+            self.drawn[prompt][number] = step + 1
+            self.scored[prompt][number] = int(paths.scored_B[place])
+            if not self.examples[prompt]:
+                self.examples[prompt] = self._text(paths, place, step)
+
+    def _read(
         self,
-        batch: Batch,
-        p: torch.Tensor,
-        rows: list[_Row],
+        paths: Paths,
+        tokens_B: NDArray[np.int64],
+        alive: NDArray[np.bool_],
+        last: NDArray[np.bool_],
         step: int,
-        first: list[dict[int, Promise]] | None,
-    ) -> dict[tuple[int, int], Promise]:
-        """Take hit events out of `p` in place and multiply each row's survival.
-
-        Returns:
-            the promises of this step by (place in the batch, first token).
-        """
-        alive = [(place, row) for place, row in enumerate(rows) if not row.over]
-        for place, row in alive:
-            self._forbid_promised(p, place, row)
-        left = p.sum(1)
-        for place, row in alive:
-            matcher = self.prompts[row.prompt].matcher
-            if row.ids and _removable(matcher) and matcher.pending(row.text):
-                p[place, self.ends_word] = 0.0
-        if first is not None:
-            found = {
-                (place, token): promise
-                for place, row in enumerate(rows)
-                for token, promise in first[row.prompt].items()
-            }
-        else:
-            wanted = [
-                (place, row.prompt)
-                for place, row in alive
-                if row.promise is None and self.prompts[row.prompt].matcher.counts_behind(row.text)
-            ]
-            found = self._look(batch, p, wanted, _LATER_LOOK, step)
-        for (place, token), promise in found.items():
-            p[place, token] *= 1.0 - _reach(promise, token)
-        share = (p.sum(1) / left.clamp(min=1e-30)).clamp(0.0, 1.0).tolist()
-        for place, row in alive:
-            row.survival *= share[place]
-        return found
-
-    def _forbid_promised(self, p: torch.Tensor, place: int, row: _Row) -> None:
-        """Forbid, inside a branch, what was already counted when the branch was removed."""
-        if row.promise is None:
-            return
-        trie, reach = row.promise
-        node = trie.nodes[row.node]
-        for token, child in node.children.items():
-            p[place, token] *= 1.0 - reach.get(child, 0.0)
-        if node.terminal:
-            p[place, self.ends_word] = 0.0
-
-    def _look(
-        self,
-        batch: Batch,
-        p: torch.Tensor,
-        wanted: list[tuple[int, int]],
-        noticeable: float,
-        step: int,
-    ) -> dict[tuple[int, int], Promise]:
-        """Look ahead for every (place, prompt) at the first tokens that have noticeable mass."""
-        candidates = [
-            (place, prompt, token)
-            for place, prompt in wanted
-            if _removable(self.prompts[prompt].matcher)
-            for token in self.prompts[prompt].trie.nodes[0].children
-        ]
-        if not candidates:
-            return {}
-        index = torch.tensor([[c[0], c[2]] for c in candidates], device=p.device)
-        masses = p[index[:, 0], index[:, 1]].tolist()
-        asked = [c for c, mass in zip(candidates, masses, strict=True) if mass > noticeable]
-        asks = [Ask(place, self.prompts[prompt].trie, token) for place, prompt, token in asked]
-        boundaries = any(self.prompts[prompt].matcher.on_boundaries for _, prompt, _ in asked)
-        promises, _ = look_ahead(
-            batch,
-            asks,
-            self.ends_float if boundaries else None,
-            self.how.temperature,
-            self.how.max_new_tokens - step,
-        )
-        for _, prompt, token in asked:
-            self.scored[prompt] += sum(map(len, self.prompts[prompt].trie.leaves(token, 1 << 30)))
-        return {
-            (place, token): promise
-            for (place, _, token), promise in zip(asked, promises, strict=True)
-        }
-
-    def _choose(self, p: torch.Tensor, rows: list[_Row], step: int) -> torch.Tensor:
-        """Draw one token per row by inverting its cumulative distribution."""
-        cumulative = p.cumsum(1)
-        u = torch.tensor([row.uniforms[step, 0] for row in rows], device=p.device)
-        total = cumulative[:, -1]
-        # Rounding must not carry the target past the last token that may still be drawn.
-        target = torch.minimum(u.float() * total, torch.nextafter(total, torch.zeros_like(total)))
-        tokens = torch.searchsorted(cumulative, target[:, None], right=True)[:, 0]
-        return tokens.clamp(max=p.shape[1] - 1)
-
-    def _advance(self, row: _Row, token: int, promise: Promise | None) -> None:
-        self.drawn[row.prompt] += 1
-        row.ids.append(token)
-        row.text = self.engine.text(row.ids)
-        if promise is not None:
-            row.promise, row.node = promise, promise.trie.nodes[0].children[token]
-        elif row.promise is not None:
-            child = row.promise.trie.nodes[row.node].children.get(token)
-            row.promise, row.node = (row.promise, child) if child else (None, 0)
-
-    def _settle(self, row: _Row, token: int, step: int) -> bool:
-        """Settle a row that has ended; say whether it has."""
-        matcher = self.prompts[row.prompt].matcher
-        last = token in self.engine.stop_ids or step == self.how.max_new_tokens - 1
-        if matcher.confirmed(row.text) or (last and matcher.hit(row.text)):
-            row.survival = 0.0
-        elif not last and row.survival < ROULETTE:
-            if row.uniforms[step, 1] * ROULETTE < row.survival:
-                row.survival = ROULETTE
+    ) -> None:
+        """Read the texts that may be hits or end with an answer now."""
+        may_end = self.watched[self.fact_of[paths.prompt_B], tokens_B]
+        changed = may_end | paths.pending_B | (last & self.only_whole[paths.prompt_B])
+        paths.pending_B[:] = False
+        for place in np.flatnonzero(alive & changed).tolist():
+            matcher = self.prompts[paths.prompt_B[place]].matcher
+            text = self._text(paths, place, step)
+            if matcher.confirmed(text) or (last[place] and matcher.hit(text)):
+                paths.survival_B[place] = 0.0
             else:
-                row.survival = 0.0
-        if last or row.survival == 0.0:
-            self.values[row.prompt].append(1.0 - row.survival)
-            self.examples[row.prompt] = self.examples[row.prompt] or row.text
-            return True
-        return False
+                paths.pending_B[place] = matcher.pending(text)
+
+    def _play(self, paths: Paths, going: NDArray[np.bool_], step: int) -> None:
+        """End paths of small survival by Russian roulette."""
+        played = going & (paths.survival_B > 0.0) & (paths.survival_B < ROULETTE)
+        stays = paths.uniforms_BN2[:, step, 1] * ROULETTE < paths.survival_B
+        paths.survival_B[played] = np.where(stays[played], ROULETTE, 0.0)
+
+    def _text(self, paths: Paths, place: int, step: int) -> str:
+        return self.engine.text(paths.ids_BN[place, : step + 1].tolist())
 
 
-def _removable(matcher: Matcher) -> bool:
-    """Whether a spelled answer is a hit whatever follows its word."""
-    return matcher.mode != "strict" and not matcher.copies_subject
-
-
-def _reach(promise: Promise, token: int) -> float:
-    return promise.reach.get(promise.trie.nodes[0].children[token], 0.0)
+def _watched(
+    words: Vocabulary, prompts: Sequence[ClozePrompt]
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Return the watched tokens of each fact, and each prompt's fact."""
+    rows: dict[int, int] = {}
+    tables: list[NDArray[np.bool_]] = []
+    for prompt in prompts:
+        if id(prompt.matcher) not in rows:
+            rows[id(prompt.matcher)] = len(tables)
+            tables.append(watched(words, prompt.matcher))
+    return np.array(tables), np.array([rows[id(prompt.matcher)] for prompt in prompts])

@@ -1,0 +1,113 @@
+"""Draws made before, kept for the next probe of the same weights.
+
+    $SIXTYFOLD_CACHE/draws/KEY/*.parquet    one small table per finished chunk
+
+KEY is a hash of what decides a draw apart from the prompt: the *contents* of weights, tokenizer
+and config, the estimator, matching, temperature, length, seed and number format. A row is one
+prompt (its tokens, its accepted answers, its fact and template) with its draws by number. So a
+checkpoint that was overwritten in place finds nothing, and a probe with more draws takes the
+earlier ones and adds to them. Entries are only ever added; the folder can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from sixtyfold.core.cache import cache_directory
+from sixtyfold.core.stage import write_parquet
+from sixtyfold.stages.probe.paths import ClozePrompt
+from sixtyfold.stages.probe.sampling import Estimate
+
+_FORMAT = 1
+_SCHEMA: dict[str, Any] = {
+    "prompt": pl.String(),
+    "first_number": pl.Int32(),
+    "first_prob": pl.Float64(),
+    "values": pl.List(pl.Float64()),
+    "drawn": pl.List(pl.Int16()),
+    "scored": pl.List(pl.Int32()),
+    "looked": pl.Int32(),
+    "example": pl.String(),
+}
+
+
+class DrawCache:
+    """The draws of one model under one protocol."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """Open the folder of these settings.
+
+        Args:
+            settings: JSON values of everything that decides a draw apart from its prompt.
+        """
+        text = json.dumps({"format": _FORMAT, **settings}, sort_keys=True)
+        key = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        self.directory = cache_directory() / "draws" / key
+        self._rows: dict[str, list[_Kept]] = {}
+        for path in sorted(self.directory.glob("*.parquet")):
+            for row in pl.read_parquet(path).iter_rows(named=True):
+                kept = _Kept(
+                    range(row["first_number"], row["first_number"] + len(row["values"])),
+                    _estimate(row),
+                )
+                self._rows.setdefault(row["prompt"], []).append(kept)
+
+    def find(self, prompt: ClozePrompt, numbers: range) -> Estimate | None:
+        """Return the draws with these numbers if all are there."""
+        for kept in self._rows.get(prompt_key(prompt), ()):
+            if numbers.start in kept.numbers and numbers[-1] in kept.numbers:
+                return kept.estimate.part(
+                    slice(numbers.start - kept.numbers.start, numbers.stop - kept.numbers.start)
+                )
+        return None
+
+    def add(
+        self,
+        prompts: Sequence[ClozePrompt],
+        numbers: Sequence[range],
+        estimates: Sequence[Estimate],
+    ) -> None:
+        """Keep the draws of a finished chunk."""
+        rows = [
+            {
+                "prompt": prompt_key(prompt),
+                "first_number": each.start,
+                "first_prob": estimate.first_prob,
+                "values": estimate.values,
+                "drawn": estimate.drawn,
+                "scored": estimate.scored,
+                "looked": estimate.looked,
+                "example": estimate.example,
+            }
+            for prompt, each, estimate in zip(prompts, numbers, estimates, strict=True)
+        ]
+        if not rows:
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        frame = pl.DataFrame(rows, schema=_SCHEMA)
+        held = repr(
+            [(prompt_key(p), n.start, n.stop) for p, n in zip(prompts, numbers, strict=True)]
+        )
+        name = hashlib.blake2b(held.encode(), digest_size=8).hexdigest()
+        write_parquet(self.directory / f"{name}.parquet", frame)
+
+
+class _Kept(NamedTuple):
+    numbers: range
+    estimate: Estimate
+
+
+def _estimate(row: Mapping[str, Any]) -> Estimate:
+    return Estimate(**{name: row[name] for name in Estimate._fields})
+
+
+def prompt_key(prompt: ClozePrompt) -> str:
+    """Return a hash of what a prompt asks and which answers count."""
+    hits = prompt.matcher
+    parts = [prompt.fact_id, prompt.template_id, prompt.ids, hits.mode, hits.answers, hits.subject]
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
