@@ -68,6 +68,7 @@ def measure(engine: TorchEngine, prompts: list[ClozePrompt], source: str) -> pl.
             "values": pl.Series([each.values for each in cheap], dtype=pl.List(pl.Float32)),
             "tokens_prompt": pl.Series([len(each.ids) for each in prompts], dtype=pl.Int16),
             "tokens_scored": pl.Series([each.tokens_scored for each in cheap], dtype=pl.Int32),
+            "tokens_looked": pl.Series([each.looked for each in cheap], dtype=pl.Int32),
             "tokens_survival": pl.Series([sum(each.drawn) for each in cheap], dtype=pl.Int32),
             "tokens_plain": pl.Series(drawn, dtype=pl.Int32),
         }

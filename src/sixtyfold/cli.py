@@ -70,7 +70,7 @@ COMMANDS: dict[str, Command] = {
         "sixtyfold.workflows.templates:run",
         "sixtyfold.console:show_templates",
     ),
-    "probe": _stage("probe", "recall and level per fact"),
+    "probe": _stage("probe", "recall and level per fact", "sixtyfold.console:show_probe"),
     "select": _stage("select", "training sets with a receipt", "sixtyfold.console:show_selection"),
     "tune": _stage("tune", "a checkpoint out of a selection"),
     "evaluate": _stage(

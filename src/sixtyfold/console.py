@@ -35,6 +35,41 @@ def show_stage(result: Finished, _: Spec, *, silent: bool) -> dict[str, Any]:
     return value
 
 
+def show_probe(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
+    """Show how many facts there are of each level, and what that rests on."""
+    if result.manifest["stage"] == "parity":
+        return _show_parity(result, spec, silent=silent)
+    if not silent:
+        facts = result.table("probe")
+        expected = [sum(each) for each in zip(*facts["level_probs"].to_list(), strict=True)]
+        table = Table("level", "facts", "expected", "mean recall", "mean 95% interval")
+        for level, probable in enumerate(expected):
+            rows = facts.filter(facts["level"] == level)
+            shown = ["–", "–"]
+            if rows.height:
+                means = [rows[name].mean() for name in ("recall", "recall_low", "recall_high")]
+                shown = [f"{means[0]:.3f}", f"{means[1]:.3f}–{means[2]:.3f}"]
+            table.add_row(str(level), str(rows.height), f"{probable:.1f}", *shown)
+        Console().print(table)
+        _say(result.manifest["protocol"])
+    return show_stage(result, spec, silent=silent)
+
+
+def _show_parity(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
+    if not silent:
+        found, (one, two) = result.manifest["levels"], result.manifest["engines"]
+        _say(
+            f"{one} and {two}: {found['differ']} of {result.manifest['rows']['parity']} levels "
+            f"differ; by chance {found['expected']:.1f} ({found['low']:.0f}–{found['high']:.0f}), "
+            f"p = {found['p_value']:.3f}"
+        )
+        _say(
+            f"mean recall differs by {result.manifest['mean_recall_difference']:+.4f} "
+            f"(by chance ±{result.manifest['mean_recall_difference_by_chance']:.4f})"
+        )
+    return show_stage(result, spec, silent=silent)
+
+
 def _notes(result: Finished) -> None:
     """Say what reading facts guessed or changed."""
     for note in result.manifest.get("notes", ()):

@@ -3,7 +3,8 @@
 Killed by SIGKILL, a process cannot end its children, and vLLM's (0.32) go on without it, holding
 the cores and the memory that the same command, given again, needs. vLLM calls plugins in each of
 its processes; this is one (`vllm.general_plugins` in pyproject.toml). It does nothing in a vLLM
-that sixtyfold has not started.
+that sixtyfold has not started. An engine process that has not come to its plugins yet waits for its
+parent's greeting, without a model, and gives up by itself after five minutes.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import importlib.util
 import logging
 import os
@@ -124,13 +123,12 @@ class VllmEngine:
     ) -> None:
         with _console_into(self._log):
             self._llm.shutdown()
+            # Its finalizer calls this again as Python ends, when what it needs is gone.
+            self._llm.shutdown = lambda: None
             asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
-            # Its finalizer complains where it runs as Python ends, and it stands in cycles.
-            del self._llm
-            gc.collect()
         if not isinstance(error, VllmFailed):
             self._log.unlink(missing_ok=True)
 

@@ -24,6 +24,7 @@ from sixtyfold.core.templates import fill
 from sixtyfold.sources.open import open_facts
 from sixtyfold.stages.probe.aggregate import wilson_bounds
 from sixtyfold.stages.probe.draw_cache import DrawCache
+from sixtyfold.stages.probe.parity import parity_specs, run_parity
 from sixtyfold.stages.probe.paths import ClozePrompt
 from sixtyfold.stages.probe.prompts import cloze_prompts, relation_templates
 from sixtyfold.stages.probe.record import record
@@ -51,6 +52,8 @@ def run(spec: ProbeSpec) -> Finished:
         ServerFailed: the server did not answer after all retries; finished chunks are kept.
         VllmFailed: vLLM does not start, or ended; finished chunks are kept.
     """
+    if spec.parity is not None:
+        return run_parity(spec, run)
     source = open_facts(spec.facts)
     facts = limited(source.facts, spec)
     templates = relation_templates(facts, source.templates, spec.templates)
@@ -167,6 +170,8 @@ def _score_slick(
 
 def plan(spec: ProbeSpec) -> dict[str, Any]:
     """Return what a run would do, without doing it; raises what `run` raises."""
+    if spec.parity is not None:
+        return {each.drawn_by: plan(each) for each in parity_specs(spec)}
     source = open_facts(spec.facts)
     facts = limited(source.facts, spec)
     templates = relation_templates(facts, source.templates, spec.templates)

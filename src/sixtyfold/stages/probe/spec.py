@@ -36,6 +36,13 @@ class ProbeSpec(FactsOption, ModelOptions, VllmOptions, StageSpec):
     """Address of an OpenAI-compatible completions server that draws, such as
     http://127.0.0.1:8000/v1; --model is its model's name there. Needs --estimator draws."""
 
+    served_model: str | None = None
+    """The model's name on the server, where that is not --model."""
+
+    parity: str | None = None
+    """Two engines, as `torch,vllm` or `torch,server`: probe with both, plainly, and say how many
+    levels differ beyond chance."""
+
     limit: int | None = Field(default=None, ge=1)
     """First N facts of a seeded shuffle; all without it."""
 
@@ -89,7 +96,7 @@ class ProbeSpec(FactsOption, ModelOptions, VllmOptions, StageSpec):
 
     @model_validator(mode="after")
     def _engine_gives_what_is_asked(self) -> ProbeSpec:
-        if self.drawn_by == "torch":
+        if self.drawn_by == "torch" or self.parity is not None:
             return self
         if self.server is not None and self.engine != "torch":
             raise ValueError("--server draws by itself: leave --engine vllm out, or --server")

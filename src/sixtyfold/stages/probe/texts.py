@@ -95,7 +95,9 @@ def run_on_texts(
 def text_source(spec: ProbeSpec) -> TextSource:
     """Return the engine a spec asks for, checked as far as that costs nothing."""
     if spec.server is not None:
-        options = ServerOptions.parse({"url": spec.server, "model": spec.model})
+        options = ServerOptions.parse(
+            {"url": spec.server, "model": spec.served_model or spec.model}
+        )
         return TextSource(
             f"{options.model} at {options.url}",
             _PROMPTS_A_CHUNK,
