@@ -47,8 +47,9 @@ def show_probe(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
             rows = facts.filter(facts["level"] == level)
             shown = ["–", "–"]
             if rows.height:
-                means = [rows[name].mean() for name in ("recall", "recall_low", "recall_high")]
-                shown = [f"{means[0]:.3f}", f"{means[1]:.3f}–{means[2]:.3f}"]
+                names = ("recall", "recall_low", "recall_high")
+                value, low, high = (float(rows[name].to_numpy().mean()) for name in names)
+                shown = [f"{value:.3f}", f"{low:.3f}–{high:.3f}"]
             table.add_row(str(level), str(rows.height), f"{probable:.1f}", *shown)
         Console().print(table)
         _say(result.manifest["protocol"])

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -50,56 +51,58 @@ class DrawCache:
         self.directory = cache_directory() / "draws" / key
         self._rows: dict[str, list[_Kept]] = {}
         for path in sorted(self.directory.glob("*.parquet")):
-            for row in pl.read_parquet(path).iter_rows(named=True):
-                kept = _Kept(
-                    range(row["first_number"], row["first_number"] + len(row["values"])),
-                    _estimate(row),
-                )
-                self._rows.setdefault(row["prompt"], []).append(kept)
+            for row in _readable(path).iter_rows(named=True):
+                numbers = range(row["first_number"], row["first_number"] + len(row["values"]))
+                self._rows.setdefault(row["prompt"], []).append(_Kept(numbers, _estimate(row)))
+        for each in self._rows.values():
+            each.sort(key=lambda kept: (kept.numbers.start, kept.numbers.stop))
 
     def find(self, prompt: ClozePrompt, numbers: range) -> Estimate | None:
-        """Return the draws with these numbers if all are there."""
+        """Return as many of the first of these draws as are there; None without any."""
+        found: Estimate | None = None
         for kept in self._rows.get(prompt_key(prompt), ()):
-            if numbers.start in kept.numbers and numbers[-1] in kept.numbers:
-                return kept.estimate.part(
-                    slice(numbers.start - kept.numbers.start, numbers.stop - kept.numbers.start)
-                )
-        return None
+            start = numbers.start + (len(found.values) if found else 0)
+            if start in kept.numbers and start < numbers.stop:
+                first = kept.numbers.start
+                part = kept.estimate.part(slice(start - first, numbers.stop - first))
+                found = found.then(part) if found else part
+        return found
 
     def add(
-        self,
-        prompts: Sequence[ClozePrompt],
-        numbers: Sequence[range],
-        estimates: Sequence[Estimate],
+        self, drawn: Sequence[tuple[ClozePrompt, range]], estimates: Sequence[Estimate]
     ) -> None:
-        """Keep the draws of a finished chunk."""
-        rows = [
-            {
-                "prompt": prompt_key(prompt),
-                "first_number": each.start,
-                "first_prob": estimate.first_prob,
-                "values": estimate.values,
-                "drawn": estimate.drawn,
-                "scored": estimate.scored,
-                "looked": estimate.looked,
-                "example": estimate.example,
-            }
-            for prompt, each, estimate in zip(prompts, numbers, estimates, strict=True)
-        ]
-        if not rows:
+        """Keep the draws of a finished chunk.
+
+        Args:
+            drawn: prompts and the numbers of their draws.
+            estimates: what was drawn, in the same order.
+        """
+        if not drawn:
             return
-        self.directory.mkdir(parents=True, exist_ok=True)
-        frame = pl.DataFrame(rows, schema=_SCHEMA)
+        rows = [
+            {"prompt": prompt_key(prompt), "first_number": numbers.start, **estimate._asdict()}
+            for (prompt, numbers), estimate in zip(drawn, estimates, strict=True)
+        ]
         held = repr(
-            [(prompt_key(p), n.start, n.stop) for p, n in zip(prompts, numbers, strict=True)]
+            [(row["prompt"], numbers) for row, (_, numbers) in zip(rows, drawn, strict=True)]
         )
         name = hashlib.blake2b(held.encode(), digest_size=8).hexdigest()
-        write_parquet(self.directory / f"{name}.parquet", frame)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        write_parquet(self.directory / f"{name}.parquet", pl.DataFrame(rows, schema=_SCHEMA))
 
 
 class _Kept(NamedTuple):
     numbers: range
     estimate: Estimate
+
+
+def _readable(path: Path) -> pl.DataFrame:
+    """Read an entry; a damaged one is as good as none and is removed."""
+    try:
+        return pl.read_parquet(path, schema=_SCHEMA)
+    except (pl.exceptions.PolarsError, OSError):
+        path.unlink(missing_ok=True)
+        return pl.DataFrame(schema=_SCHEMA)
 
 
 def _estimate(row: Mapping[str, Any]) -> Estimate:

@@ -92,12 +92,19 @@ class Drawing:
 
     def _draw(self, chunk: Chunk) -> pl.DataFrame:
         known = [self.cache.find(*each) if self.cache else None for each in chunk]
-        missing = [each for each, found in zip(chunk, known, strict=True) if found is None]
-        made = iter(draw_in_memory(self.engine, missing, self.how))
-        estimates = [found if found is not None else next(made) for found in known]
-        if self.cache and missing:
-            fresh = [e for e, found in zip(estimates, known, strict=True) if found is None]
-            self.cache.add([p for p, _ in missing], [n for _, n in missing], fresh)
+        missing = [
+            (prompt, numbers[len(found.values) :] if found else numbers)
+            for (prompt, numbers), found in zip(chunk, known, strict=True)
+        ]
+        asked = [each for each in missing if each[1]]
+        made = draw_in_memory(self.engine, asked, self.how)
+        if self.cache:
+            self.cache.add(asked, made)
+        fresh = iter(made)
+        estimates = []
+        for found, (_, numbers) in zip(known, missing, strict=True):
+            parts = [*([found] if found else []), *([next(fresh)] if numbers else [])]
+            estimates.append(parts[0] if len(parts) == 1 else parts[0].then(parts[1]))
         keys = [Asked(each.fact_id, each.template_id, len(each.ids)) for each, _ in chunk]
         return prompt_rows(keys, estimates, counts_hits=self.how.estimator == "draws")
 
@@ -146,18 +153,9 @@ def draw_in_memory(engine: TorchEngine, chunk: Chunk, how: Sampling) -> list[Est
             f"{how.max_new_tokens} tokens; use a smaller model, --dtype or --max-new-tokens"
         )
     half = len(numbers) // 2
-    first, second = (
-        draw_in_memory(engine, [(prompt, each)], how)[0]
-        for each in (numbers[:half], numbers[half:])
-    )
-    return [
-        first._replace(
-            values=first.values + second.values,
-            drawn=first.drawn + second.drawn,
-            scored=first.scored + second.scored,
-            looked=first.looked + second.looked,
-        )
-    ]
+    (first,) = draw_in_memory(engine, [(prompt, numbers[:half])], how)
+    (second,) = draw_in_memory(engine, [(prompt, numbers[half:])], how)
+    return [first.then(second)]
 
 
 def further_numbers(pilot: pl.DataFrame, total: int, seed: int) -> dict[tuple[str, int], int]:

@@ -55,6 +55,15 @@ class Estimate(NamedTuple):
     looked: int
     example: str
 
+    def then(self, more: Estimate) -> Estimate:
+        """Return what these draws and further ones say together."""
+        return self._replace(
+            values=self.values + more.values,
+            drawn=self.drawn + more.drawn,
+            scored=self.scored + more.scored,
+            looked=self.looked + more.looked,
+        )
+
     @classmethod
     def counted(cls, first_prob: float | None, values: list[float], example: str = "") -> Estimate:
         """Return an estimate whose tokens are not known here."""

@@ -5,7 +5,7 @@ to templates whose draws vary, and to facts whose level is open. If a draw decid
 follow it and then entered the same mean, the mean would be biased. So how many draws a prompt gets
 depends on what is computed for it (`first_prob`) and on the pilots of the *other* templates of its
 fact, never on its own: given that number, its draws are independent of it, and their mean is
-unbiased. The common scale that meets the budget comes from the other half of the facts.
+unbiased. The scale that meets the budget comes from the other facts.
 
 Knows numbers only: no model, no text.
 """
@@ -23,7 +23,7 @@ from scipy import special
 from sixtyfold.core.levels import CUTS, DRAWS_PER_TEMPLATE
 
 MOST = 32  # further draws of one prompt
-_HALVINGS = 60
+FEW = 12  # so few facts say too little about each other: all their prompts get the same
 
 
 class Pilot(NamedTuple):
@@ -44,28 +44,25 @@ def further_draws(pilots: Sequence[Pilot], total: int, seed: int) -> list[NDArra
 
     Args:
         pilots: facts, each with its prompts.
-        total: further draws of all prompts together; met in expectation, up to rounding and to
-            `MOST` a prompt.
+        total: further draws of all prompts together; met within a few per cent (each fact takes
+            its share from what the others ask for).
         seed: seed of the rounding.
 
     Returns:
-        per fact int64 [K].
+        per fact int64 [K], at most `MOST` each.
     """
     demands = [_demand(pilot) for pilot in pilots]
-    halves = [demands[0::2], demands[1::2]]
-    # A half's scale comes from the other half, as if that had to spend the same per prompt.
-    prompts = sum(len(each) for each in demands)
-    scales = [
-        _scale(other, total * sum(map(len, other)) / max(1, prompts))
-        if other
-        else None  # a single fact: every prompt the same
-        for other in reversed(halves)
-    ]
+    prompts = sum(map(len, demands))
+    every = sum(float(demand.sum()) for demand in demands)
     found = []
-    for index, (pilot, demand) in enumerate(zip(pilots, demands, strict=True)):
-        scale = scales[index % 2]
-        wanted = np.full(len(demand), total / prompts) if scale is None else scale * demand
-        found.append(_rounded(np.minimum(wanted, MOST), pilot.fact_id, seed))
+    for pilot, demand in zip(pilots, demands, strict=True):
+        others = every - float(demand.sum())
+        share = total * (prompts - len(demand)) / prompts
+        if len(pilots) < FEW or others < 1e-9:
+            wanted_K = np.full(len(demand), total / prompts)
+        else:
+            wanted_K = demand * share / others
+        found.append(np.minimum(_rounded(wanted_K, pilot.fact_id, seed), MOST))
     return found
 
 
@@ -111,21 +108,6 @@ def _cut_points(templates: int) -> tuple[float, ...]:
 def _demand(pilot: Pilot) -> NDArray[np.float64]:
     judged = _judge(pilot)
     return np.asarray(judged.spread_K * np.sqrt(judged.openness_K))
-
-
-def _scale(demands: Sequence[NDArray[np.float64]], total: float) -> float:
-    """Return what to multiply demands with so that they sum to `total`, `MOST` each at most."""
-    every = np.concatenate(demands)
-    if total <= 0 or not every.any():
-        return 0.0
-    low, high = 0.0, float(MOST / every[every > 0].min())
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if np.minimum(middle * every, MOST).sum() < total:
-            low = middle
-        else:
-            high = middle
-    return high
 
 
 def _rounded(wanted: NDArray[np.float64], fact_id: str, seed: int) -> NDArray[np.int64]:

@@ -1,0 +1,124 @@
+"""Draws are kept by the contents of the weights, and more of them refine earlier ones."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+
+from sixtyfold.core.stage import Finished
+from sixtyfold.stages.probe import drawing
+from sixtyfold.stages.probe.run import run
+from sixtyfold.stages.probe.sampling import Estimate, sample_prompts
+from sixtyfold.stages.probe.spec import ProbeSpec
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[int, range]]:
+    """What was really drawn: (template, numbers) of each prompt; in a cache of its own."""
+    drawn: list[tuple[int, range]] = []
+
+    def watched(engine: Any, prompts: Any, numbers: Any, how: Any) -> list[Estimate]:
+        drawn.extend((p.template_id, n) for p, n in zip(prompts, numbers, strict=True))
+        return sample_prompts(engine, prompts, numbers, how)
+
+    monkeypatch.setenv("SIXTYFOLD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(drawing, "sample_prompts", watched)
+    return drawn
+
+
+Probe = Callable[..., Finished]
+
+
+@pytest.fixture
+def probe(planted: Path, tmp_path: Path) -> Probe:
+    def call(name: str, **options: Any) -> Finished:
+        settings: dict[str, Any] = {
+            "model": str(planted),
+            "facts": str(planted),
+            "limit": 6,
+            "templates": 3,
+            "max_new_tokens": 6,
+            "dtype": "float32",
+        }
+        return run(ProbeSpec.parse({**settings, "out": tmp_path / name, **options}))
+
+    return call
+
+
+def files(done: Finished) -> list[bytes]:
+    return [(done.path / f"{name}.parquet").read_bytes() for name in ("probe", "probe_prompts")]
+
+
+def test_a_second_probe_draws_nothing(probe: Probe, made: list[tuple[int, range]]) -> None:
+    first = probe("first")
+    assert len(made) == 18
+    made.clear()
+    assert files(probe("second")) == files(first)
+    assert made == []
+
+
+def test_more_draws_refine_earlier_ones(probe: Probe, made: list[tuple[int, range]]) -> None:
+    few = probe("few", allocation="even", draws=2).table("probe_prompts")
+    made.clear()
+    more = probe("more", draws=3).table("probe_prompts")
+    assert {numbers for _, numbers in made} == {range(2, 3)}  # so few facts share evenly
+    assert len(made) == 18
+    assert [v[0] for v in few["values"]] == [v[0] for v in more["values"]]
+    assert [v[1] for v in few["values"]] == [v[1] for v in more["values"]]
+    assert more["draws"].to_list() == [3] * 18
+
+
+def test_overwritten_weights_find_nothing(
+    probe: Probe, planted: Path, tmp_path: Path, made: list[tuple[int, range]]
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(planted, model)
+    before = probe("before", model=str(model))
+    weights = load_file(model / "model.safetensors")
+    name = max(weights, key=lambda each: weights[each].numel())
+    weights[name] = weights[name] * 0.5
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    made.clear()
+    after = probe("after", model=str(model))
+    assert len(made) == 18
+    assert not np.allclose(before.table("probe")["recall"], after.table("probe")["recall"])
+
+
+@pytest.mark.parametrize(
+    "changed", [{"seed": 1}, {"temperature": 0.8}, {"max_new_tokens": 5}, {"match": "paper"}]
+)
+def test_another_protocol_finds_nothing(
+    probe: Probe, made: list[tuple[int, range]], changed: dict[str, Any]
+) -> None:
+    probe("first")
+    made.clear()
+    probe("second", **changed)
+    assert len(made) == 18
+
+
+def test_without_cache_everything_is_drawn(
+    probe: Probe, made: list[tuple[int, range]], tmp_path: Path
+) -> None:
+    first = probe("first", cache_draws=False)
+    assert not (tmp_path / "cache" / "draws").exists()
+    made.clear()
+    second = probe("second")
+    assert len(made) == 18
+    assert files(first) == files(second)
+
+
+def test_a_damaged_entry_is_drawn_again(
+    probe: Probe, made: list[tuple[int, range]], tmp_path: Path
+) -> None:
+    first = probe("first")
+    (entry,) = (tmp_path / "cache" / "draws").rglob("*.parquet")
+    entry.write_bytes(entry.read_bytes()[:100])
+    made.clear()
+    assert files(probe("second")) == files(first)
+    assert len(made) == 18
