@@ -25,6 +25,7 @@ from sixtyfold.core.facts import normalise
 MatchMode = Literal["paper", "standard", "strict", "loose"]
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation, " "))
+_WORD = re.compile(r"\w")
 _SHORTEST_FIRST_WORD = 4
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 #: Words that, before a name, make the name of another place: Virginia, Mexico, Africa.
@@ -32,6 +33,7 @@ _ANOTHER = (
     *("north", "south", "east", "west", "new"),
     *("northeast", "northwest", "southeast", "southwest"),
 )
+_BEFORE_SUBJECT = re.compile(r"\W*(?:the\W+)?")
 _BEHIND_ANOTHER = re.compile(rf"\b(?:{'|'.join(_ANOTHER)})[ -]?\Z")
 
 
@@ -93,10 +95,43 @@ class Matcher(NamedTuple):
     def counts_behind(self, text: str) -> bool:
         """Whether any answer spelled behind `text` and a space is a hit once its word has ended.
 
+        Only meant for matchers that `settle`.
+
         >>> matcher("standard", ["Virginia"], "Norfolk").counts_behind(" in West")
         False
+        >>> matcher("standard", ["Madrid"], "Bank of Madrid").counts_behind(" the Bank of")
+        False
         """
-        return not (self.on_boundaries and _BEHIND_ANOTHER.search(self._searched(text)))
+        if not self.on_boundaries:
+            return True
+        searched = self._searched(text)
+        if self.is_subject and _BEFORE_SUBJECT.fullmatch(searched) is None:
+            return False
+        return not (_BEHIND_ANOTHER.search(searched) or self._copy_begun(searched))
+
+    @property
+    def settles(self) -> bool:
+        """Whether an answer that `counts_behind` a text is a hit whatever follows its word.
+
+        Not so if the whole text decides, or if an answer may turn out to begin the subject.
+
+        >>> matcher("standard", ["Madrid"], "Bank of Madrid").settles
+        True
+        >>> matcher("standard", ["Madrid"], "Madrid Open").settles
+        False
+        """
+        if self.mode == "strict":
+            return False
+        if not self.copies_subject or self.is_subject:
+            return True
+        ends = ("", "s", "es")
+        return self.mode == "standard" and not any(
+            _runs_into(answer + end, self.subject) for answer in self.answers for end in ends
+        )
+
+    def undecided(self, text: str) -> bool:
+        """Whether the end of `text` may turn out to be inside a copy of the subject."""
+        return self._copy_begun(self._searched(text)) > 0
 
     def _copy_begun(self, searched: str) -> int:
         """Return how many characters at the end may turn out to begin a copy of the subject."""
@@ -115,6 +150,15 @@ class Matcher(NamedTuple):
         if self.copies_subject and not self.is_subject:
             searched = searched.replace(self.subject, "\x00")
         return searched
+
+
+def _runs_into(answer: str, subject: str) -> bool:
+    """Whether an answer's end and what follows its word may begin a copy of the subject."""
+    longest = min(len(answer), len(subject) - 1)
+    return any(
+        answer.endswith(subject[:length]) and not _WORD.match(subject[length])
+        for length in range(1, longest + 1)
+    )
 
 
 @functools.lru_cache(maxsize=65536)

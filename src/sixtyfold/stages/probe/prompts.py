@@ -85,5 +85,8 @@ def answer_trie(objects: list[str], tokenizer: Any, words: Vocabulary, hits: Mat
 
 def _reads_as_hit(text: str, before: str, hits: Matcher) -> bool:
     own = text.removeprefix(before)
-    ends_in_answer = hits.pending(text) if hits.on_boundaries else hits.hit(own)
-    return own != text and ends_in_answer
+    if own == text or not own:
+        return False
+    if hits.is_subject:  # counts at the beginning only, so it is read as if it stood there
+        return not own[0].isalnum() and hits.pending(own)
+    return hits.pending(text) if hits.on_boundaries else hits.hit(own)

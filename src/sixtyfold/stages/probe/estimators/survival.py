@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sixtyfold.core.matching import Matcher
 from sixtyfold.engines.torch_engine import Batch, TorchEngine
 from sixtyfold.stages.probe.lookahead import Ask, Promise, look_ahead
 from sixtyfold.stages.probe.paths import ClozePrompt, Paths
@@ -51,7 +50,7 @@ class Survival:
         self.text: Callable[[Sequence[int]], str] = engine.text
         self.ends_V = torch.from_numpy(engine.vocabulary.ends_word).to(engine.device)
         self.ends_float_V = self.ends_V.float()
-        self.removable = np.array([removable(prompt.matcher) for prompt in prompts])
+        self.removable = np.array([prompt.matcher.settles for prompt in prompts])
         self.firsts, self.is_first = _padded([_first_tokens(prompt) for prompt in prompts])
         self.looked = np.zeros(len(prompts), dtype=np.int64)
         self.first_probs: list[float | None] = [None] * len(prompts)
@@ -76,7 +75,7 @@ class Survival:
         alive = ~paths.over_B
         inside = np.flatnonzero(alive & paths.promised_B)
         self._forbid_promised(p_BV, paths, inside)
-        pending = np.flatnonzero(alive & paths.pending_B & self.removable[paths.prompt_B])
+        pending = self._ending(paths, alive, step)
         self._found = self._promises(batch, p_BV, paths, step)
         looked = {place for place, _ in self._found}
         touched = np.array(sorted({*pending.tolist(), *looked}), dtype=np.int64)
@@ -105,6 +104,18 @@ class Survival:
                 paths.promised_B[place] = True
                 paths.promises[place] = promise
                 paths.node_B[place] = promise.trie.nodes[0].children[token]
+
+    def _ending(self, paths: Paths, alive: NDArray[np.bool_], step: int) -> NDArray[np.int64]:
+        """Return rows whose text ends with an answer that any end of its word makes a hit."""
+        places = np.flatnonzero(alive & paths.pending_B & self.removable[paths.prompt_B])
+        sure = [
+            place
+            for place in places.tolist()
+            if not self.prompts[paths.prompt_B[place]].matcher.undecided(
+                self.text(paths.ids_BN[place, :step].tolist())
+            )
+        ]
+        return np.array(sure, dtype=np.int64)
 
     def _promises(
         self, batch: Batch, p_BV: torch.Tensor, paths: Paths, step: int
@@ -186,11 +197,6 @@ class Survival:
         _scale(p_BV, scales)
         if ended:
             _zero(p_BV, np.array(ended), self.ends_V)
-
-
-def removable(matcher: Matcher) -> bool:
-    """Whether a spelled answer is a hit whatever follows its word."""
-    return matcher.mode != "strict" and not matcher.copies_subject
 
 
 def _first_tokens(prompt: ClozePrompt) -> list[int]:
