@@ -85,3 +85,31 @@ def exact_hit_probability(
     """The number that every estimator must meet: mass of the continuations whose text is a hit."""
     masses = continuations(engine, prompt, length, temperature)
     return sum(mass for path, mass in masses.items() if matcher.hit(engine.text(path)))
+
+
+def chain_engine(following: dict[str, dict[str, float]], temperature: float) -> TorchEngine:
+    """A model whose next token depends on the last one alone, with given probabilities.
+
+    Args:
+        following: token to the probabilities of those after it; what is left of 1 is shared by
+            all other tokens. Tokens that are not named are followed by any token alike.
+        temperature: at which these probabilities hold.
+    """
+    engine = toy_engine()
+    model, size = engine.model, len(TOKENS)
+    table = torch.full((size, size), 1.0 / size)
+    for token, after in following.items():
+        row = TOKENS.index(token)
+        table[row] = (1.0 - sum(after.values())) / (size - len(after))
+        for each, probability in after.items():
+            table[row, TOKENS.index(each)] = probability
+    with torch.no_grad():
+        for layer in model.model.layers:  # nothing but the embedding of the last token is left
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+        hidden = model.config.hidden_size
+        model.model.embed_tokens.weight.copy_(torch.eye(size, hidden))
+        model.lm_head.weight.zero_()
+        # The last norm scales a one-hot vector to length sqrt(hidden).
+        model.lm_head.weight[:, :size] = temperature * table.log().T / hidden**0.5
+    return engine

@@ -25,7 +25,7 @@ from sixtyfold.stages.probe.sampling import (
     draw_uniforms,
     sample_prompts,
 )
-from toy_chain import exact_hit_probability, toy_engine
+from toy_chain import chain_engine, exact_hit_probability, toy_engine
 
 TEMPERATURE = 0.7
 PROMPT = [1, 8]
@@ -111,6 +111,33 @@ def test_survival_varies_no_more_than_plain_draws(
     prompt = prompt_of(engine, *case)
     truth = exact_hit_probability(engine, PROMPT, prompt.matcher, 4, TEMPERATURE)
     assert np.var(estimate(engine, prompt, 4).values) <= truth * (1 - truth) + 0.002
+
+
+@pytest.mark.parametrize(
+    ("answer", "chain"),
+    [
+        ("New York", {" the": {" New": 0.3}, " New": {" York": 0.97}}),
+        (
+            "New York City",
+            {" the": {" New": 0.3}, " New": {" York": 0.97}, " York": {" City": 0.97}},
+        ),
+    ],
+    ids=["two tokens", "three tokens"],
+)
+def test_answers_whose_first_token_settles_the_rest_vary_four_times_less(
+    answer: str, chain: dict[str, dict[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind the answer a word ends nearly always; later answers are rare."""
+    last = answer.rsplit(maxsplit=1)[-1]
+    chain = {**chain, f" {last}": {",": 0.9}, ",": {" of": 0.95}, " of": {",": 0.95}}
+    engine = chain_engine(chain, TEMPERATURE)
+    monkeypatch.setattr(sampling, "draw_uniforms", sobol(5))
+    prompt = prompt_of(engine, "standard", [answer], "x")
+    truth = exact_hit_probability(engine, PROMPT, prompt.matcher, 5, TEMPERATURE)
+    values = np.array(estimate(engine, prompt, 5).values)
+    assert 0.2 < truth < 0.5
+    assert values.mean() == pytest.approx(truth, abs=0.006)
+    assert np.var(values) <= truth * (1 - truth) / 4
 
 
 @pytest.mark.parametrize("case", [CASES[1], CASES[6], CASES[8], CASES[9]])
