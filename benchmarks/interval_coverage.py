@@ -4,8 +4,8 @@
 
 Made-up facts of known recall, 21 templates each. `alike`: templates of nearly equal hit
 probability; `unlike`: some always hit, some never. `drawn`: nothing is computed beforehand, every
-draw is 0 or 1 (the hardest case); `computed`: four fifths of each probability are known. Prints, for
-each recall, how often the nominal 95% interval holds the truth.
+draw is 0 or 1 (the hardest case); `computed`: four fifths of each probability are known. Prints
+for each recall how often the nominal 95% interval holds the truth.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class ServerEngine:
         async def run() -> None:
             async with Completions(self.options) as server:
                 abilities = await self._learnt(server, draws)
-                sent = {**body, **_distribution(abilities.whole_distribution)}
+                sent = {**body, **_distribution(abilities.whole_distribution, settings.top_k)}
 
                 async def fill(job: _Job) -> None:
                     row = texts[job.prompt]
@@ -158,6 +158,10 @@ class ServerEngine:
 
         _finish(run())
         return [answers[index] for index in range(len(prompts))]
+
+    def greedy_texts(self, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+        """Return the greedy continuation of each prompt; raises what `draw` raises."""
+        return [each.text for each in self.greedy(prompts, max_new_tokens)]
 
     async def _work(
         self, jobs: Iterator[_Job], do: Callable[[_Job], Coroutine[Any, Any, None]]
@@ -223,8 +227,13 @@ def _trial(seed: int, settings: Mapping[str, Any], answers: int = 1) -> Request:
     return Request(_TRIAL_PROMPT, seed, settings, answers)
 
 
-def _distribution(whole: bool) -> dict[str, Any]:
-    return {**_WHOLE, **(_WHOLE_MORE if whole else {})}
+def _distribution(whole: bool, top_k: int = 0) -> dict[str, Any]:
+    if top_k and not whole:
+        raise BadInput(
+            f"the server does not take top_k, and the {top_k} most probable tokens are to be drawn "
+            "from; take a server that does (vLLM, llama.cpp) or another engine"
+        )
+    return {**_WHOLE, **(_WHOLE_MORE if whole else {}), **({"top_k": top_k} if top_k else {})}
 
 
 def _jobs(prompts: int, draws: int, answers: int) -> Iterator[_Job]:

@@ -6,7 +6,7 @@ Shared by the server engine and the vLLM engine. Knows no engine.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.random_streams import random_stream
@@ -23,6 +23,7 @@ class DrawSettings(NamedTuple):
     max_new_tokens: length limit of a draw.
     temperature: above 0.
     seeds: seed of (prompt index, draw number), as a function or as rows of numbers.
+    top_k: only the k most probable tokens are drawn; 0 for all.
     stop: texts at which a draw ends; they are not part of it.
     settled: texts by prompt index that settle what is asked of a draw. An engine may end a draw
         behind one, which stays part of it; it need not.
@@ -31,6 +32,7 @@ class DrawSettings(NamedTuple):
     max_new_tokens: int
     temperature: float
     seeds: Seeds
+    top_k: int = 0
     stop: tuple[str, ...] = ()
     settled: Sequence[tuple[str, ...]] = ()
 
@@ -49,6 +51,16 @@ class DrawSettings(NamedTuple):
         if not 0 <= seed <= HIGHEST_SEED:
             raise BadInput(f"seeds: {seed} was given; allowed: 0 to {HIGHEST_SEED}")
         return seed
+
+
+class TextEngine(Protocol):
+    """What is asked of an engine that gives texts."""
+
+    def draw(self, prompts: Sequence[str], draws: int, settings: DrawSettings) -> list[list[str]]:
+        """Return `draws` sampled continuations of each prompt."""
+
+    def greedy_texts(self, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+        """Return the greedy continuation of each prompt."""
 
 
 def first_seed(*purpose: str | int) -> int:

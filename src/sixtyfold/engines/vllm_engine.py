@@ -173,6 +173,21 @@ class VllmEngine:
         self._finish(work())
         return texts
 
+    def greedy_texts(self, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+        """Return the greedy continuation of each prompt; raises what `draw` raises."""
+        settings = DrawSettings(max_new_tokens, 0.0, ())
+        texts: list[str] = [""] * len(prompts)
+
+        async def answer(prompt: int) -> None:
+            ids = list(self._tokenizer(prompts[prompt])["input_ids"])
+            (texts[prompt],) = await self._ask(ids, 0, 1, settings, prompt)
+
+        async def work() -> None:
+            await asyncio.gather(*(answer(prompt) for prompt in range(len(prompts))))
+
+        self._finish(work())
+        return texts
+
     async def _ask(
         self, ids: list[int], seed: int, answers: int, settings: DrawSettings, prompt: int
     ) -> list[str]:
@@ -255,7 +270,7 @@ def _sampling(seed: int, answers: int, settings: DrawSettings, prompt: int) -> A
         seed=seed,
         temperature=settings.temperature,
         top_p=1.0,
-        top_k=0,
+        top_k=settings.top_k,
         min_p=0.0,
         max_tokens=settings.max_new_tokens,
         stop=list(settings.stop or settled),

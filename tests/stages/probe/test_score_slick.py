@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -11,11 +12,13 @@ from sixtyfold.core.matching import exact
 from sixtyfold.core.models import ModelOptions
 from sixtyfold.core.prompts import Shot
 from sixtyfold.engines.greedy import cut_answer, greedy
+from sixtyfold.engines.text_draws import DrawSettings, check_draws
 from sixtyfold.engines.torch_engine import TorchEngine
 from sixtyfold.stages.probe.slick import (
     SLICK_SCHEMA,
     SlickSettings,
     score_slick,
+    score_slick_with_texts,
     slick_chunks,
     slick_prompts,
     slick_shots,
@@ -270,3 +273,59 @@ def test_no_facts_give_an_empty_table(engine: TorchEngine, facts: pl.DataFrame) 
     empty = score_slick(engine, facts[:0], facts, FEW)
     assert empty.is_empty()
     assert empty.schema == SLICK_SCHEMA
+
+
+# Engines that give texts
+
+
+class Knows:
+    """Answers greedily what it is told to, and samples it every second time."""
+
+    def __init__(self, facts: pl.DataFrame, known: set[str]) -> None:
+        self.answers = {
+            row["question"]: row["objects"][0] if row["fact_id"] in known else "no idea"
+            for row in facts.iter_rows(named=True)
+        }
+        self.asked: list[tuple[int, DrawSettings]] = []
+
+    def _answer(self, prompt: str) -> str:
+        last = max(self.answers, key=prompt.rfind)
+        return f" {self.answers[last]}\nQ: and so on"
+
+    def greedy_texts(self, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+        return [self._answer(each) for each in prompts]
+
+    def draw(self, prompts: Sequence[str], draws: int, settings: DrawSettings) -> list[list[str]]:
+        check_draws(prompts, draws, settings)
+        self.asked.append((draws, settings))
+        return [
+            [self._answer(each) if number % 2 else " something else" for number in range(draws)]
+            for each in prompts
+        ]
+
+
+def test_text_engines_are_judged_by_the_same_protocol() -> None:
+    facts = made_up({"dev": 14})
+    known = set(facts["fact_id"][:3])
+    engine = Knows(facts, known)
+    how = SlickSettings()
+    found = score_slick_with_texts(engine, facts[:6], facts, how)
+    assert found.schema == SLICK_SCHEMA
+    classes = dict(found["fact_id", "slick"].iter_rows())
+    assert {key: classes[key] for key in known} == dict.fromkeys(known, "HighlyKnown")
+    assert {classes[key] for key in classes if key not in known} == {"Unknown"}
+    rows = found.filter(pl.col("fact_id").is_in(known))
+    assert rows["p_sampled"].to_list() == [0.5] * 3
+    assert rows["samples"].to_list() == [160] * 3
+    ((draws, settings),) = engine.asked
+    assert (draws, settings.top_k, settings.temperature) == (16, 40, 0.5)
+
+
+def test_a_text_engine_classes_a_fact_alike_in_any_company() -> None:
+    facts = made_up({"dev": 14})
+    engine = Knows(facts, {facts["fact_id"][2]})
+    whole = score_slick_with_texts(engine, facts[:5], facts, FEW)
+    alone = score_slick_with_texts(engine, facts[2:3], facts, FEW)
+    assert whole.filter(fact_id=facts["fact_id"][2]).equals(alone)
+    seeds = [[settings.seed(0, draw) for draw in range(3)] for _, settings in engine.asked]
+    assert seeds[0] != seeds[1]

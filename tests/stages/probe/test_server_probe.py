@@ -89,9 +89,10 @@ def test_a_server_that_fails_half_way_loses_no_finished_chunk(table: str, tmp_pa
 
 def test_what_a_server_cannot_give_is_refused(table: str, tmp_path: Path) -> None:
     with running() as server:
-        for options in ({"estimator": "survival"}, {"slick": True}):
-            with pytest.raises(BadInput, match="--server gives texts and no probabilities"):
-                asked(table, server, tmp_path / "p", **options)
+        with pytest.raises(BadInput, match="--server gives texts and no probabilities"):
+            asked(table, server, tmp_path / "p", estimator="survival")
+        with pytest.raises(BadInput, match="SliCK needs 10 different prompts"):
+            run(asked(table, server, tmp_path / "p", slick=True))
         with pytest.raises(BadInput, match="an address such as http"):
             run(asked(table, server, tmp_path / "p", server="nowhere"))
         planned = plan(asked(table, server, tmp_path / "p"))

@@ -112,7 +112,6 @@ def test_vllm_is_not_started_where_nothing_is_left_to_draw(
     ("options", "message"),
     [
         ({"estimator": "survival"}, "--engine vllm gives texts and no probabilities: add --est"),
-        ({"slick": True}, "leave --slick out"),
         ({"server": "http://127.0.0.1:1"}, "leave --engine vllm out, or --server"),
         ({"device": "cpu"}, "leave --device and --load-in-4bit out"),
         ({"load_in_4bit": True}, "leave --device and --load-in-4bit out"),

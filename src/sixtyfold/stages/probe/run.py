@@ -29,14 +29,19 @@ from sixtyfold.stages.probe.paths import ClozePrompt
 from sixtyfold.stages.probe.prompts import cloze_prompts, relation_templates
 from sixtyfold.stages.probe.record import record
 from sixtyfold.stages.probe.sampling import Sampling
-from sixtyfold.stages.probe.slick import SlickSettings, answers_per_fact, score_slick, slick_shots
+from sixtyfold.stages.probe.slick import (
+    SLICK_FACTS,
+    SlickSettings,
+    answers_per_fact,
+    check_slick,
+    fixed_groups,
+    score_slick,
+)
 from sixtyfold.stages.probe.spec import ProbeSpec
 from sixtyfold.stages.probe.texts import plan_on_texts, run_on_texts
 
 if TYPE_CHECKING:
     from sixtyfold.engines.torch_engine import TorchEngine
-
-SLICK_FACTS = 8  # facts a chunk: 80 prompts, 1,360 answers
 
 
 def run(spec: ProbeSpec) -> Finished:
@@ -61,7 +66,7 @@ def run(spec: ProbeSpec) -> Finished:
         return run_on_texts(spec, source, facts, templates)
     directory = model_directory(spec.model, spec.revision)
     inputs = {"model": model_fingerprint(directory), "facts": source.fingerprint}
-    _check_slick(facts, source.facts, spec)
+    check_slick(facts, source.facts, spec.seed if spec.slick else None)
     with open_stage("probe", spec, inputs) as stage:
         if stage.complete:
             return finished(spec.out, "probe")
@@ -144,17 +149,6 @@ def _protocol(engine: TorchEngine, spec: ProbeSpec) -> dict[str, Any]:
     }
 
 
-def fixed_groups(facts: pl.DataFrame, rows: int) -> list[pl.DataFrame]:
-    """Cut facts into groups of so many rows, in the order they stand in."""
-    return [facts[start : start + rows] for start in range(0, facts.height, rows)]
-
-
-def _check_slick(facts: pl.DataFrame, pool: pl.DataFrame, spec: ProbeSpec) -> None:
-    """Refuse facts without enough others to show, before anything is drawn."""
-    if spec.slick:
-        slick_shots(facts, pool, SlickSettings(seed=spec.seed))
-
-
 def _score_slick(
     stage: StageDirectory,
     engine: Any,
@@ -178,7 +172,7 @@ def plan(spec: ProbeSpec) -> dict[str, Any]:
     if spec.drawn_by != "torch":
         return plan_on_texts(spec, facts, templates)
     directory = model_directory(spec.model, spec.revision)
-    _check_slick(facts, source.facts, spec)
+    check_slick(facts, source.facts, spec.seed if spec.slick else None)
     tokenizer = load_tokenizer(directory)
     lengths = [
         len(tokenizer(fill(text, row["subject"], row["question"]))["input_ids"])

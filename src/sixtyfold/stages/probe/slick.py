@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,15 +19,17 @@ from numpy.typing import NDArray
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import normalise
 from sixtyfold.core.matching import exact
-from sixtyfold.core.prompts import PromptOptions, Shot, question_ids
+from sixtyfold.core.prompts import PromptOptions, Shot, question_ids, question_text
 from sixtyfold.core.random_streams import random_stream
 from sixtyfold.core.slick import right_shares, slick_class
 from sixtyfold.engines.greedy import chunks_by_length, cut_answer
+from sixtyfold.engines.text_draws import DrawSettings, TextEngine, first_seed
 
 if TYPE_CHECKING:
     from sixtyfold.engines.top_k import Answers
     from sixtyfold.engines.torch_engine import TorchEngine
 
+SLICK_FACTS = 8  # facts a chunk: 80 prompts, 1,360 answers
 SLICK_SCHEMA = pl.Schema(
     {
         "fact_id": pl.String(),
@@ -74,6 +76,23 @@ def answers_per_fact(how: SlickSettings) -> int:
     return how.prompts * (1 + how.samples)
 
 
+def check_slick(facts: pl.DataFrame, pool: pl.DataFrame, seed: int | None) -> None:
+    """Refuse facts without enough others to show, before anything is drawn.
+
+    Args:
+        facts: the facts to score.
+        pool: the whole fact table.
+        seed: the probe's; None where no classes are asked for.
+    """
+    if seed is not None:
+        slick_shots(facts, pool, SlickSettings(seed=seed))
+
+
+def fixed_groups(facts: pl.DataFrame, rows: int) -> list[pl.DataFrame]:
+    """Cut facts into groups of so many rows, in the order they stand in."""
+    return [facts[start : start + rows] for start in range(0, facts.height, rows)]
+
+
 class Asked(NamedTuple):
     """One few-shot prompt of a fact.
 
@@ -84,6 +103,13 @@ class Asked(NamedTuple):
     row: int
     number: int
     ids: list[int]
+
+
+class Texts(NamedTuple):
+    """Answers to one prompt as texts."""
+
+    greedy: str
+    sampled: list[str]
 
 
 def score_slick(
@@ -109,14 +135,52 @@ def score_slick(
     """
     asked = slick_prompts(engine.tokenizer, facts, pool, how)
     _refuse_long(asked, facts, engine.context_length, how)
-    right: list[dict[int, tuple[bool, list[bool]]]] = [{} for _ in range(facts.height)]
-    fact_ids, objects = facts["fact_id"].to_list(), facts["objects"].to_list()
+    fact_ids = facts["fact_id"].to_list()
+    texts: dict[tuple[int, int], Texts] = {}
     for chunk in slick_chunks(asked, how):
         for each, answers in zip(chunk, _answers(engine, chunk, fact_ids, how), strict=True):
-            right[each.row][each.number] = _judged(engine, answers, objects[each.row])
+            texts[each.row, each.number] = Texts(
+                engine.text(answers.greedy.ids), [engine.text(one.ids) for one in answers.sampled]
+            )
+    return _table(facts, texts, how)
+
+
+def score_slick_with_texts(
+    engine: TextEngine, facts: pl.DataFrame, pool: pl.DataFrame, how: SlickSettings
+) -> pl.DataFrame:
+    """Return the class of each fact from an engine that gives texts; else as `score_slick`.
+
+    Raises:
+        BadInput: a relation has too few facts to show, or the engine refuses what is asked.
+    """
+    keys, prompts, firsts = [], [], []
+    rows = zip(facts["fact_id"], facts["question"], slick_shots(facts, pool, how), strict=True)
+    for row, (fact_id, question, shots) in enumerate(rows):
+        for number, each in enumerate(shots):
+            keys.append((row, number))
+            prompts.append(question_text(PromptOptions(), question, each))
+            firsts.append(first_seed(how.seed, "slick sample", fact_id, number))
+    settings = DrawSettings(
+        how.max_new_tokens,
+        how.temperature,
+        lambda prompt, draw: firsts[prompt] + draw,
+        top_k=how.top_k,
+    )
+    greedy = engine.greedy_texts(prompts, how.max_new_tokens)
+    sampled = engine.draw(prompts, how.samples, settings)
+    answers = (Texts(*each) for each in zip(greedy, sampled, strict=True))
+    return _table(facts, dict(zip(keys, answers, strict=True)), how)
+
+
+def _table(
+    facts: pl.DataFrame, texts: Mapping[tuple[int, int], Texts], how: SlickSettings
+) -> pl.DataFrame:
+    """Judge the answers to every prompt (row of the fact, number of the prompt)."""
     rows = [
-        _fact_row(fact_id, [of_prompt[number] for number in range(how.prompts)])
-        for fact_id, of_prompt in zip(fact_ids, right, strict=True)
+        _fact_row(fact_id, [_judged(texts[row, number], objects) for number in range(how.prompts)])
+        for row, (fact_id, objects) in enumerate(
+            zip(facts["fact_id"], facts["objects"].to_list(), strict=True)
+        )
     ]
     return pl.DataFrame(rows, schema=SLICK_SCHEMA).sort("fact_id")
 
@@ -276,13 +340,10 @@ def _uniforms(fact_id: str, number: int, how: SlickSettings) -> NDArray[np.float
     return np.array([stream.random(how.max_new_tokens) for stream in streams])
 
 
-def _judged(
-    engine: TorchEngine, answers: Answers, objects: Sequence[str]
-) -> tuple[bool, list[bool]]:
+def _judged(answers: Texts, objects: Sequence[str]) -> tuple[bool, list[bool]]:
     """Whether the greedy answer and each sampled one is right."""
     greedy, *sampled = (
-        exact(cut_answer(engine.text(each.ids)), objects)
-        for each in (answers.greedy, *answers.sampled)
+        exact(cut_answer(text), objects) for text in (answers.greedy, *answers.sampled)
     )
     return greedy, sampled
 

@@ -101,11 +101,8 @@ class ProbeSpec(FactsOption, ModelOptions, VllmOptions, StageSpec):
         if self.server is not None and self.engine != "torch":
             raise ValueError("--server draws by itself: leave --engine vllm out, or --server")
         given = "--server" if self.drawn_by == "server" else "--engine vllm"
-        if self.estimator != "draws" or self.slick:
-            raise ValueError(
-                f"{given} gives texts and no probabilities: add --estimator draws and leave "
-                "--slick out"
-            )
+        if self.estimator != "draws":
+            raise ValueError(f"{given} gives texts and no probabilities: add --estimator draws")
         if self.engine == "vllm" and (self.load_in_4bit or self.device != "auto"):
             raise ValueError(
                 "--engine vllm takes the devices it was built for and the weights as they are: "

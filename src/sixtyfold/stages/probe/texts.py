@@ -8,8 +8,9 @@ its weights. vLLM reads the model from here, so its fingerprint is the torch eng
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -20,22 +21,22 @@ from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.core.templates import fill
 from sixtyfold.engines.server_engine import ServerEngine
 from sixtyfold.engines.server_options import ServerOptions
-from sixtyfold.engines.text_draws import DrawSettings, first_seed
+from sixtyfold.engines.text_draws import DrawSettings, TextEngine, first_seed
 from sixtyfold.engines.vllm_engine import VllmEngine, require_vllm
 from sixtyfold.sources.open import FactSet
 from sixtyfold.stages.probe.record import Asked, joined, prompt_rows, record
 from sixtyfold.stages.probe.sampling import Estimate
+from sixtyfold.stages.probe.slick import (
+    SLICK_FACTS,
+    SlickSettings,
+    check_slick,
+    fixed_groups,
+    score_slick_with_texts,
+)
 from sixtyfold.stages.probe.spec import ProbeSpec
 
 _ROWS = 192  # draws that vLLM is given at once, unless told
 _PROMPTS_A_CHUNK = 64  # of a server, which answers a few at a time
-
-
-class TextEngine(Protocol):
-    """What is asked of an engine here."""
-
-    def draw(self, prompts: Sequence[str], draws: int, settings: DrawSettings) -> list[list[str]]:
-        """Return `draws` sampled continuations of each prompt."""
 
 
 class TextSource(NamedTuple):
@@ -73,6 +74,7 @@ def run_on_texts(
         ServerFailed: it did not answer after all retries; finished chunks are kept.
         VllmFailed: vLLM does not start, or ended; finished chunks are kept.
     """
+    check_slick(facts, facts_from.facts, spec.seed if spec.slick else None)
     source = text_source(spec)
     inputs = {"model": source.model, "facts": facts_from.fingerprint}
     with open_stage("probe", spec, inputs) as stage:
@@ -83,13 +85,35 @@ def run_on_texts(
             prompts[start : start + source.prompts_a_chunk]
             for start in range(0, len(prompts), source.prompts_a_chunk)
         ]
-        missing = [
-            index for index in range(len(chunks)) if not stage.has_part("probe_prompts", index)
-        ]
-        if missing:
-            _draw_chunks(stage, source, chunks, missing, spec)
+        groups = fixed_groups(facts, SLICK_FACTS) if spec.slick else []
+        with contextlib.ExitStack() as running:
+            engine = _started_when_needed(stage, source, running)
+            with stage.timed("draw"):
+                for index in progress(range(len(chunks)), "probe", len(chunks)):
+                    if not stage.has_part("probe_prompts", index):
+                        rows = _draw(engine(), chunks[index], spec)
+                        stage.write_part("probe_prompts", index, rows)
+            with stage.timed("slick"):
+                for index, group in enumerate(progress(groups, "slick", len(groups))):
+                    if not stage.has_part("slick", index):
+                        how = SlickSettings(seed=spec.seed)
+                        rows = score_slick_with_texts(engine(), group, facts_from.facts, how)
+                        stage.write_part("slick", index, rows)
         table = joined([stage.read_part("probe_prompts", index) for index in range(len(chunks))])
-        return record(stage, table, 0, spec, facts_from.notes)
+        return record(stage, table, len(groups), spec, facts_from.notes)
+
+
+def _started_when_needed(
+    stage: StageDirectory, source: TextSource, running: contextlib.ExitStack
+) -> Callable[[], TextEngine]:
+    """Return what gives the engine, started by the first call."""
+
+    @functools.cache
+    def engine() -> TextEngine:
+        with stage.timed("load"):
+            return running.enter_context(source.start())
+
+    return engine
 
 
 def text_source(spec: ProbeSpec) -> TextSource:
@@ -143,21 +167,6 @@ def _prompts(
         for fact in facts.iter_rows(named=True)
         for number, text in templates[fact["relation"]]
     ]
-
-
-def _draw_chunks(
-    stage: StageDirectory,
-    source: TextSource,
-    chunks: list[list[tuple[Asked, str, Matcher]]],
-    missing: list[int],
-    spec: ProbeSpec,
-) -> None:
-    with contextlib.ExitStack() as running:
-        with stage.timed("load"):
-            engine = running.enter_context(source.start())
-        with stage.timed("draw"):
-            for index in progress(missing, "probe", len(missing)):
-                stage.write_part("probe_prompts", index, _draw(engine, chunks[index], spec))
 
 
 def _draw(
