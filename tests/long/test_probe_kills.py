@@ -32,7 +32,7 @@ def test_a_hundred_kills_change_nothing(planted: Path, tmp_path: Path, kept: boo
     out = tmp_path / "probe"
     command = [sys.executable, "-m", "sixtyfold", "probe", "--out", str(out)]
     command += f"--model {planted} --facts {planted} --draws 2.5 --batch 24 --dtype float32".split()
-    command += [] if kept else ["--no-cache-draws"]
+    command += [] if kept else ["--fresh"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def with_cache(name: str) -> dict[str, str]:

@@ -105,7 +105,7 @@ def test_another_protocol_finds_nothing(
 def test_without_cache_everything_is_drawn(
     probe: Probe, made: list[tuple[int, range]], tmp_path: Path
 ) -> None:
-    first = probe("first", cache_draws=False)
+    first = probe("first", fresh=True)
     assert not (tmp_path / "cache" / "draws").exists()
     made.clear()
     second = probe("second")

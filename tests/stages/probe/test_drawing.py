@@ -103,7 +103,7 @@ def test_a_budget_is_not_exceeded_and_is_bought_once(planted: Path, tmp_path: Pa
             "limit": 20,
             "templates": 3,
             "max_new_tokens": 6,
-            "cache_draws": False,
+            "fresh": True,
             "budget": "100 draws",
             "out": tmp_path / "p",
         }

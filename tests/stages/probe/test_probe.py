@@ -25,7 +25,7 @@ def probe(planted: Path, out: Path, **options: Any) -> Finished:
         "templates": 3,
         "dtype": "float32",
         "max_new_tokens": 8,
-        "cache_draws": False,
+        "fresh": True,
     }
     return run(
         ProbeSpec(model=str(planted), facts=str(planted), out=out, **{**settings, **options})

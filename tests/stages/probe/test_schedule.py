@@ -53,7 +53,9 @@ def through_the_schedule(facts: Facts, draws: float, seed: int) -> list[list[lis
     return values
 
 
-@pytest.mark.parametrize("kind", ["alike-drawn", "alike-computed", "unlike-drawn", "unlike-computed"])
+@pytest.mark.parametrize(
+    "kind", ["alike-drawn", "alike-computed", "unlike-drawn", "unlike-computed"]
+)
 @pytest.mark.parametrize("recall", RECALLS)
 def test_intervals_cover_through_the_whole_schedule(recall: float, kind: str) -> None:
     facts = Facts(recall, kind, 300, np.random.default_rng(1))

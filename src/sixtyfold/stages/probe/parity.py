@@ -89,7 +89,7 @@ def _one_engine(spec: ProbeSpec, name: str) -> ProbeSpec:
         **spec.model_dump(),
         "parity": None,
         "estimator": "draws",
-        "cache_draws": False,
+        "fresh": True,
         "out": spec.out / name,
         "engine": "vllm" if name == "vllm" else "torch",
         "server": spec.server if name == "server" else None,

@@ -131,7 +131,7 @@ def _draw(
     how = Sampling(spec.estimator, spec.max_new_tokens, spec.temperature, spec.seed)
     longest = max(len(prompt.ids) for prompt in prompts) + spec.max_new_tokens
     rows = spec.batch or rows_that_fit(engine.model, longest)
-    cache = DrawCache(_protocol(engine, spec)) if spec.cache_draws else None
+    cache = DrawCache(_protocol(engine, spec)) if not spec.fresh else None
     drawing = Drawing(stage, engine, how, rows, cache)
     if spec.evenly:
         return drawing.even(prompts, round(spec.draws_per_template))

@@ -21,7 +21,7 @@ BUDGET_UNITS = ("draws", "tokens", "minutes")
 class ProbeSpec(FactsOption, ModelOptions, VllmOptions, StageSpec):
     """Measure recall and level of every fact for a base model."""
 
-    not_recorded: ClassVar[frozenset[str]] = VllmOptions.not_recorded | {"cache_draws"}
+    not_recorded: ClassVar[frozenset[str]] = VllmOptions.not_recorded | {"fresh"}
 
     model: str = "embedded"
     """`embedded`, a directory, a .gguf file or a Hugging Face id."""
@@ -80,8 +80,9 @@ class ProbeSpec(FactsOption, ModelOptions, VllmOptions, StageSpec):
     batch: int | None = Field(default=None, ge=1)
     """Draws that run together; what memory allows without it."""
 
-    cache_draws: bool = True
-    """Take draws of the same weights and protocol from the cache, and keep new ones there."""
+    fresh: bool = False
+    """Draw everything anew: neither take draws of the same weights and protocol from the cache nor
+    keep new ones there."""
 
     seed: int = 0
     """Seed of the shuffle and of every draw."""
