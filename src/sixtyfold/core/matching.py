@@ -90,7 +90,8 @@ class Matcher(NamedTuple):
 
     def pending(self, text: str) -> bool:
         """Whether `text` ends with an answer that the next character will confirm or undo."""
-        return self.on_boundaries and self.at_end.search(self._searched(text)) is not None
+        searched = self._searched(text.rstrip(_UNFINISHED))
+        return self.on_boundaries and self.at_end.search(searched) is not None
 
     def counts_behind(self, text: str) -> bool:
         """Whether any answer spelled behind `text` and a space is a hit once its word has ended.

@@ -49,16 +49,16 @@ def vocabulary(tokenizer: Any, size: int, stop_ids: frozenset[int]) -> Vocabular
     anchor = list(tokenizer("x", add_special_tokens=False)["input_ids"])
     before = tokenizer.decode(anchor)
     known = min(size, len(tokenizer))
+    # As an answer is decoded, so that every token that has no text there has none here.
     decoded = tokenizer.batch_decode(
-        [[*anchor, token] for token in range(known)], clean_up_tokenization_spaces=False
+        [[*anchor, token] for token in range(known)],
+        skip_special_tokens=True,
+        clean_up_tokenization_spaces=False,
     )
     ends = np.zeros(size, dtype=bool)
-    special = set(tokenizer.all_special_ids)
     unsure = np.zeros(size, dtype=bool)
     texts = [""] * size
     for token, text in enumerate(decoded):
-        if token in special:
-            continue
         if not text.startswith(before):
             unsure[token] = True
             continue
@@ -78,10 +78,15 @@ def vocabulary(tokenizer: Any, size: int, stop_ids: frozenset[int]) -> Vocabular
 def _stands_alone(text: str) -> bool:
     """Whether a token's text does not depend on the token before it."""
     first = unicodedata.normalize("NFKD", text)[:1]
-    joins = bool(first) and (unicodedata.combining(first) > 0 or ord(first) in _JAMO)
+    joins = bool(first) and (_is_mark(first) or ord(first) in _JAMO)
     return _REPLACEMENT not in text and not joins
 
 
 def _is_word(character: str) -> bool:
-    """Whether a character belongs to the word before it: a word character or an accent."""
-    return character.isalnum() or character == "_" or unicodedata.combining(character) > 0
+    """Whether a character belongs to the word before it: a word character, accent or vowel sign."""
+    return character.isalnum() or character == "_" or _is_mark(character)
+
+
+def _is_mark(character: str) -> bool:
+    """Whether a character may join the one before it; some have no combining class."""
+    return unicodedata.category(character).startswith("M")

@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
+from sixtyfold.core.matching import matcher
 from sixtyfold.core.stage import Finished
 from sixtyfold.stages.probe import drawing
+from sixtyfold.stages.probe.draw_cache import prompt_key
+from sixtyfold.stages.probe.paths import ClozePrompt
 from sixtyfold.stages.probe.run import run
 from sixtyfold.stages.probe.sampling import Estimate, sample_prompts
 from sixtyfold.stages.probe.spec import ProbeSpec
+from sixtyfold.stages.probe.trie import Trie
 
 
 @pytest.fixture
@@ -122,3 +126,12 @@ def test_a_damaged_entry_is_drawn_again(
     made.clear()
     assert files(probe("second")) == files(first)
     assert len(made) == 18
+
+
+def test_capitals_of_an_answer_are_part_of_the_key() -> None:
+    """They decide plurals: "two cats" is a hit for the noun and none for the name."""
+    keys = {
+        prompt_key(ClozePrompt("f", 0, [1], matcher("standard", [answer], "s"), Trie(())))
+        for answer in ("cat", "Cat")
+    }
+    assert len(keys) == 2

@@ -9,7 +9,8 @@ import pytest
 
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.matching import matcher
-from sixtyfold.stages.probe import drawing
+from sixtyfold.engines import memory
+from sixtyfold.stages.probe import drawing, sampling
 from sixtyfold.stages.probe.paths import ClozePrompt
 from sixtyfold.stages.probe.run import plan, run
 from sixtyfold.stages.probe.sampling import Estimate, Sampling
@@ -121,3 +122,37 @@ def test_fractions_need_allocation() -> None:
         ProbeSpec.parse({"out": Path("p"), "draws": 1.5, "allocation": "even"})
     with pytest.raises(BadInput, match=r"give one of them"):
         ProbeSpec.parse({"out": Path("p"), "draws": 2, "budget": "5 draws"})
+
+
+def test_a_continued_probe_keeps_its_chunks(
+    planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other memory, other chunks: parts would no longer fit together."""
+    options = {
+        "model": str(planted),
+        "facts": str(planted),
+        "limit": 10,
+        "templates": 2,
+        "max_new_tokens": 4,
+        "fresh": True,
+    }
+
+    def probe(name: str, rows: int, killed: int | None) -> int:
+        """Return rows of the finished table; kill at a chunk."""
+        calls = iter(range(1000))
+        sample = sampling.sample_prompts
+
+        def counted(*arguments: Any) -> list[Estimate]:
+            if next(calls) == killed:
+                raise KeyboardInterrupt
+            return sample(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(drawing, "sample_prompts", counted)
+            patch.setattr(memory, "rows_that_fit", lambda model, tokens: rows)
+            done = run(ProbeSpec.parse({**options, "out": tmp_path / name}))
+        return done.table("probe_prompts").unique(["fact_id", "template_id"]).height
+
+    with pytest.raises(KeyboardInterrupt):
+        probe("p", 4, killed=2)
+    assert probe("p", 8, killed=None) == 20

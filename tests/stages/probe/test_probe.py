@@ -119,7 +119,7 @@ def test_a_killed_probe_continues_to_the_same_bytes(
         patch.setattr(drawing, "sample_prompts", killed_at_the_third)
         with pytest.raises(KeyboardInterrupt):
             probe(planted, tmp_path / "killed", batch=16)
-    assert len(list((tmp_path / "killed" / "parts").iterdir())) == 2
+    assert len(list((tmp_path / "killed" / "parts").glob("probe_prompts-*"))) == 2
     calls.clear()
     monkeypatch.setattr(drawing, "sample_prompts", lambda *a: calls.append(1) or sample(*a))
     again = probe(planted, tmp_path / "killed", batch=16)

@@ -6,11 +6,13 @@ unbiased then comes far closer to the truth than with random numbers, and a smal
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
@@ -25,7 +27,7 @@ from sixtyfold.stages.probe.sampling import (
     draw_uniforms,
     sample_prompts,
 )
-from toy_chain import chain_engine, exact_hit_probability, toy_engine
+from toy_chain import TOKENS, chain_engine, exact_hit_probability, toy_engine
 
 TEMPERATURE = 0.7
 PROMPT = [1, 8]
@@ -101,6 +103,56 @@ def test_survival_is_unbiased(
     assert values.min() >= 0
     assert values.max() <= 1
     assert values.mean() == pytest.approx(truth, abs=0.004 if length < 4 else 0.012)
+
+
+class Forced:
+    """Walks every continuation once and notes how probable the restricted drawing made it."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, size: int, length: int) -> None:
+        self.paths = np.array(list(itertools.product(range(size), repeat=length)))
+        self.chances = np.ones(self.paths.shape)
+        self.step = 0
+        patch.setattr(sampling, "ROULETTE", 0.0)
+        patch.setattr(sampling, "draw_uniforms", self.name_the_path)
+        patch.setattr(sampling, "choose", self.follow_the_path)
+
+    def name_the_path(self, *key: Any) -> NDArray[np.float64]:
+        draw, count = key[3:]
+        return np.full((count, 2), float(draw))
+
+    def follow_the_path(self, p_BV: Any, names_B: NDArray[np.float64]) -> torch.Tensor:
+        rows = names_B.astype(int)
+        tokens = self.paths[rows, self.step]
+        p = p_BV.double().numpy()
+        mass = np.maximum(p.sum(1), 1e-300)
+        self.chances[rows, self.step] = p[np.arange(len(rows)), tokens] / mass
+        self.step += 1
+        return torch.from_numpy(tokens)
+
+    def weights(self, found: Estimate, size: int) -> NDArray[np.float64]:
+        """Chance of each path; one that ended early stands for all that begin alike."""
+        steps = np.arange(self.paths.shape[1])
+        reached = steps[None, :] < np.array(found.drawn)[:, None]
+        return np.where(reached, self.chances, 1.0 / size).prod(1)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_the_expectation_is_exactly_the_hit_probability(
+    engine: TorchEngine,
+    case: tuple[MatchMode, list[str], str],
+    length: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prompt = prompt_of(engine, *case)
+    truth = exact_hit_probability(engine, PROMPT, prompt.matcher, length, TEMPERATURE)
+    forced = Forced(monkeypatch, len(TOKENS), length)
+    found = estimate(engine, prompt, length, draws=len(forced.paths))
+    weights, values = forced.weights(found, len(TOKENS)), np.array(found.values)
+    assert weights.sum() == pytest.approx(1.0, abs=1e-5)
+    mean = weights @ values
+    assert mean == pytest.approx(truth, abs=2e-6)
+    assert weights @ values**2 - mean**2 <= truth * (1 - truth) + 2e-6
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,6 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from sixtyfold.core.cache import cache_directory
-from sixtyfold.core.stage import write_parquet
 from sixtyfold.stages.probe.paths import ClozePrompt
 from sixtyfold.stages.probe.sampling import Estimate
 
@@ -40,18 +40,21 @@ _SCHEMA: dict[str, Any] = {
 class DrawCache:
     """The draws of one model under one protocol."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], prompts: Sequence[ClozePrompt]) -> None:
         """Open the folder of these settings.
 
         Args:
             settings: JSON values of everything that decides a draw apart from its prompt.
+            prompts: those that may be looked for.
         """
+        wanted = {prompt_key(prompt) for prompt in prompts}
         text = json.dumps({"format": _FORMAT, **settings}, sort_keys=True)
         key = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         self.directory = cache_directory() / "draws" / key
         self._rows: dict[str, list[_Kept]] = {}
         for path in sorted(self.directory.glob("*.parquet")):
-            for row in _readable(path).iter_rows(named=True):
+            kept = _readable(path)
+            for row in kept.filter(pl.col("prompt").is_in(list(wanted))).iter_rows(named=True):
                 numbers = range(row["first_number"], row["first_number"] + len(row["values"]))
                 self._rows.setdefault(row["prompt"], []).append(_Kept(numbers, _estimate(row)))
         for each in self._rows.values():
@@ -88,7 +91,9 @@ class DrawCache:
         )
         name = hashlib.blake2b(held.encode(), digest_size=8).hexdigest()
         self.directory.mkdir(parents=True, exist_ok=True)
-        write_parquet(self.directory / f"{name}.parquet", pl.DataFrame(rows, schema=_SCHEMA))
+        partial = self.directory / f".{name}.{os.getpid()}"  # other probes may write the same
+        pl.DataFrame(rows, schema=_SCHEMA).write_parquet(partial, compression="zstd")
+        partial.replace(self.directory / f"{name}.parquet")
 
 
 class _Kept(NamedTuple):
@@ -100,7 +105,7 @@ def _readable(path: Path) -> pl.DataFrame:
     """Read an entry; a damaged one is as good as none and is removed."""
     try:
         return pl.read_parquet(path, schema=_SCHEMA)
-    except (pl.exceptions.PolarsError, OSError):
+    except pl.exceptions.PolarsError:
         path.unlink(missing_ok=True)
         return pl.DataFrame(schema=_SCHEMA)
 
@@ -112,5 +117,10 @@ def _estimate(row: Mapping[str, Any]) -> Estimate:
 def prompt_key(prompt: ClozePrompt) -> str:
     """Return a hash of what a prompt asks and which answers count."""
     hits = prompt.matcher
-    parts = [prompt.fact_id, prompt.template_id, prompt.ids, hits.mode, hits.answers, hits.subject]
+    parts = [
+        *(prompt.fact_id, prompt.template_id, prompt.ids),
+        *(hits.mode, hits.answers, hits.subject, hits.copies_subject, hits.is_subject),
+        hits.anywhere.pattern,  # capitals decide plurals and names, answers are without them
+        [node.path for node in prompt.trie.nodes if node.terminal],
+    ]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()

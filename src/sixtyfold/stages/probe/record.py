@@ -124,6 +124,7 @@ def record(
         {"probe": table.height, "probe_prompts": prompts.height},
         engine=spec.drawn_by,
         estimator=spec.estimator,
+        draws_per_template=spec.draws_per_template,
         tokens=tokens,
         notes=list(notes),
         protocol=f"level of K × {DRAWS_PER_TEMPLATE} plain draws at T {spec.temperature}, "

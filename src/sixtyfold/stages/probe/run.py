@@ -130,8 +130,11 @@ def _draw(
 
     how = Sampling(spec.estimator, spec.max_new_tokens, spec.temperature, spec.seed)
     longest = max(len(prompt.ids) for prompt in prompts) + spec.max_new_tokens
-    rows = spec.batch or rows_that_fit(engine.model, longest)
-    cache = DrawCache(_protocol(engine, spec)) if not spec.fresh else None
+    if not stage.has_part("chunking", 0):  # a continued probe must have the same chunks
+        fitting = spec.batch or rows_that_fit(engine.model, longest)
+        stage.write_part("chunking", 0, pl.DataFrame({"rows": [fitting]}))
+    rows = stage.read_part("chunking", 0)["rows"][0]
+    cache = None if spec.fresh else DrawCache(_protocol(engine, spec), prompts)
     drawing = Drawing(stage, engine, how, rows, cache)
     if spec.evenly:
         return drawing.even(prompts, round(spec.draws_per_template))
