@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import subprocess
@@ -12,17 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from file_digests import digests
+
 KILLS = 40
-_CHANGING = {"timings.json", ".lock"}
-
-
-def digests(root: Path) -> dict[str, str]:
-    """Return the hash of every file of a run except its timings."""
-    return {
-        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and path.name not in _CHANGING
-    }
 
 
 @pytest.mark.long

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import shutil
@@ -13,16 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from file_digests import digests
+
 KILLS = 100
-_CHANGING = {"timings.json", ".lock"}
-
-
-def digests(root: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and path.name not in _CHANGING
-    }
 
 
 @pytest.mark.long

@@ -16,13 +16,12 @@ from sixtyfold.engines.text_draws import DrawSettings, check_draws
 from sixtyfold.engines.torch_engine import TorchEngine
 from sixtyfold.stages.probe.slick import (
     SLICK_SCHEMA,
-    SlickSettings,
     score_slick,
     score_slick_with_texts,
     slick_chunks,
     slick_prompts,
-    slick_shots,
 )
+from sixtyfold.stages.probe.slick_examples import SlickSettings, slick_shots
 
 HOW = SlickSettings(max_new_tokens=6)
 FEW = SlickSettings(prompts=4, samples=6, max_new_tokens=6)

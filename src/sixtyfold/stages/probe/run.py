@@ -29,14 +29,8 @@ from sixtyfold.stages.probe.paths import ClozePrompt
 from sixtyfold.stages.probe.prompts import cloze_prompts, relation_templates
 from sixtyfold.stages.probe.record import record
 from sixtyfold.stages.probe.sampling import Sampling
-from sixtyfold.stages.probe.slick import (
-    SLICK_FACTS,
-    SlickSettings,
-    answers_per_fact,
-    check_slick,
-    fixed_groups,
-    score_slick,
-)
+from sixtyfold.stages.probe.slick import SLICK_FACTS, check_slick, fixed_groups, score_slick
+from sixtyfold.stages.probe.slick_examples import SlickSettings, answers_per_fact
 from sixtyfold.stages.probe.spec import ProbeSpec
 from sixtyfold.stages.probe.texts import plan_on_texts, run_on_texts
 

@@ -28,11 +28,11 @@ from sixtyfold.stages.probe.record import Asked, joined, prompt_rows, record
 from sixtyfold.stages.probe.sampling import Estimate
 from sixtyfold.stages.probe.slick import (
     SLICK_FACTS,
-    SlickSettings,
     check_slick,
     fixed_groups,
     score_slick_with_texts,
 )
+from sixtyfold.stages.probe.slick_examples import SlickSettings
 from sixtyfold.stages.probe.spec import ProbeSpec
 
 _ROWS = 192  # draws that vLLM is given at once, unless told
