@@ -166,6 +166,8 @@ def main() -> None:
             sides["ours"].append(ours(given.facts, Path(folder) / str(number)))
             sides["generate"].append(bench.generate(number))
             sides["plain draws"].append(bench.plain(number))
+            seen = {name: round(runs[-1].seconds, 2) for name, runs in sides.items()}
+            print(f"round {number + 1}, seconds a fact: {seen}", flush=True)
     if given.vllm:
         for reserved in given.reserved.split(","):
             name = f"vLLM, {reserved} cores reserved"
