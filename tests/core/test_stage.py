@@ -63,6 +63,17 @@ def test_a_killed_run_continues_to_the_same_bytes(tmp_path: Path) -> None:
     assert not (tmp_path / "killed" / "parts").exists()
 
 
+def test_parts_left_by_a_kill_behind_the_manifest_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(stage_module.shutil, "rmtree", lambda *_, **__: None)
+        run(tmp_path / "p")
+    assert list((tmp_path / "p" / "parts").iterdir())
+    run(tmp_path / "p")
+    assert not (tmp_path / "p" / "parts").exists()
+
+
 def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
     first = run(tmp_path)
     before = contents(tmp_path)

@@ -240,7 +240,10 @@ def open_stage(stage: str, spec: StageSpec, inputs: Mapping[str, str]) -> Iterat
             raise BadInput(f"another process is working in {path}; wait for it") from None
         _check_identity(path, identity)
         write_json(path / "plan.json", identity)
-        yield StageDirectory(path, stage, identity)
+        directory = StageDirectory(path, stage, identity)
+        if directory.complete:  # killed between the manifest and the removal of its parts
+            shutil.rmtree(directory.parts, ignore_errors=True)
+        yield directory
 
 
 def _check_identity(path: Path, identity: dict[str, Any]) -> None:
