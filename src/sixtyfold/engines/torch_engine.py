@@ -15,6 +15,8 @@ from typing import Any
 import torch
 
 from sixtyfold.core.models import LoadedModel, ModelOptions, load_model, stop_token_ids
+from sixtyfold.engines.attention import use_grouped_attention
+from sixtyfold.engines.cache import with_room
 from sixtyfold.engines.vocabulary import Vocabulary, vocabulary
 
 
@@ -23,6 +25,7 @@ class TorchEngine:
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.model = loaded.model
+        use_grouped_attention(self.model)
         self.tokenizer = loaded.tokenizer
         self.fingerprint = loaded.fingerprint
         self.directory = loaded.directory
@@ -76,6 +79,7 @@ class TorchEngine:
         mask_BL = torch.tensor(mask, device=self.device)
         batch = Batch(self.model, None, mask_BL)
         batch.forward(ids_BL, (mask_BL.cumsum(1) - 1).clamp(min=0))
+        batch.cache = with_room(batch.cache)
         return batch
 
 
