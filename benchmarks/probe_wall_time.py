@@ -1,15 +1,15 @@
 """Wall time of the probe against the papers' protocol run by transformers and by vLLM.
 
-    python benchmarks/probe_wall_time.py --facts 12 [--vllm .venv-vllm/bin/python]
+    python benchmarks/probe_wall_time.py --facts 60 --share 6 [--vllm .venv-vllm/bin/python]
 
 All sides get the same atlas facts and their 21 cloze templates, on the same cores, bfloat16, one
 after the other in each round, in turns, so that a machine that slows down slows all of them.
 
   ours          `sixtyfold probe`, a process of its own with start-up, defaults (survival)
   generate      transformers, `num_return_sequences=10`, 32 new tokens, T 0.7; start-up excluded;
-                every round another third of the facts (a round of all would take many minutes)
-  plain draws   our engine making the papers' 10 plain draws on that third, start-up excluded
-  vLLM          `n=10`, prefix caching, all facts; start-up excluded (vllm_papers_protocol.py)
+                every round other facts, one in `--share` (a round of all takes many minutes)
+  plain draws   our engine making the papers' 10 plain draws on the same ones, start-up excluded
+  vLLM          `n=10`, prefix caching, the same ones; start-up excluded (vllm_papers_protocol.py)
 
 Prints seconds per fact, medians over rounds, and ratios.
 """
@@ -55,8 +55,8 @@ def ours(facts: int, out: Path) -> Timed:
 class Bench:
     """The model in this process, with the same prompts as the command."""
 
-    def __init__(self, facts: int) -> None:
-        """Load the model and fill the prompts."""
+    def __init__(self, facts: int, share: int) -> None:
+        """Load the model and fill the prompts; a round takes one fact in `share`."""
         from sixtyfold.engines.torch_engine import TorchEngine
         from sixtyfold.sources.open import open_facts
         from sixtyfold.stages.probe.prompts import cloze_prompts, relation_templates
@@ -75,13 +75,16 @@ class Bench:
         for prompt in prompts:
             by_fact.setdefault(prompt.fact_id, []).append(prompt)
         self.facts = list(by_fact.values())
-        self.texts = [
-            [self.engine.tokenizer.decode(prompt.ids) for prompt in fact] for fact in self.facts
-        ]
+        self.share = share
 
-    def third(self, number: int) -> list[list[Any]]:
-        """Return every third fact."""
-        return self.facts[number % 3 :: 3]
+    def some(self, number: int) -> list[list[Any]]:
+        """Return the facts of a round."""
+        return self.facts[number % self.share :: self.share]
+
+    def texts(self, number: int) -> list[list[str]]:
+        """Return the prompts of each fact of a round."""
+        decode = self.engine.tokenizer.decode
+        return [[decode(prompt.ids) for prompt in fact] for fact in self.some(number)]
 
     def generate(self, number: int) -> Timed:
         """Draw with `transformers.generate`, one batch per fact: 21 prompts, 210 rows."""
@@ -95,7 +98,7 @@ class Bench:
             eos_token_id=sorted(engine.stop_ids),
         )  # fmt: skip
         start = time.perf_counter()
-        for fact in self.third(number):
+        for fact in self.some(number):
             longest = max(len(prompt.ids) for prompt in fact)
             padding = [longest - len(prompt.ids) for prompt in fact]
             ids = [
@@ -110,7 +113,7 @@ class Bench:
                 )
             sampled += _lengths(out[:, longest:], engine.stop_ids)
         seconds = time.perf_counter() - start
-        return Timed(seconds / len(self.third(number)), sampled / seconds)
+        return Timed(seconds / len(self.some(number)), sampled / seconds)
 
     def plain(self, number: int) -> Timed:
         """Draw the same with our engine."""
@@ -120,11 +123,11 @@ class Bench:
         how = Sampling("draws", 32, 0.7, SEED + number)
         start = time.perf_counter()
         drawn = 0
-        for fact in self.third(number):
+        for fact in self.some(number):
             chunk = [(prompt, range(PAPERS)) for prompt in fact]
             drawn += sum(sum(each.drawn) for each in draw_in_memory(self.engine, chunk, how))
         seconds = time.perf_counter() - start
-        return Timed(seconds / len(self.third(number)), drawn / seconds)
+        return Timed(seconds / len(self.some(number)), drawn / seconds)
 
 
 def _lengths(ids: Any, stops: frozenset[int]) -> int:
@@ -136,19 +139,20 @@ def _lengths(ids: Any, stops: frozenset[int]) -> int:
     return total
 
 
-def vllm(python: str, texts: list[list[str]], reserved: str) -> list[Timed]:
-    """Run the protocol in vLLM's environment."""
+def vllm(python: str, rounds: list[list[list[str]]], reserved: str) -> list[Timed]:
+    """Run the protocol in vLLM's environment, once over the prompts of every round."""
     with tempfile.TemporaryDirectory() as folder:
         prompts = Path(folder) / "prompts.json"
-        prompts.write_text(json.dumps(texts), encoding="utf-8")
+        prompts.write_text(json.dumps(rounds), encoding="utf-8")
         command = [python, str(HERE / "vllm_papers_protocol.py"), "--prompts", str(prompts)]
-        command += ["--facts", str(len(texts)), "--repeats", str(ROUNDS)]
         environment = {**os.environ, "VLLM_CPU_NUM_OF_RESERVED_CPU": reserved}
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     line = json.loads(done.stdout.strip().splitlines()[-1])
     return [
         Timed(seconds / len(texts), tokens / seconds)
-        for seconds, tokens in zip(line["seconds"], line["sampled_tokens"], strict=True)
+        for texts, seconds, tokens in zip(
+            rounds, line["seconds"], line["sampled_tokens"], strict=True
+        )
     ]
 
 
@@ -156,10 +160,11 @@ def main() -> None:
     """Time all sides and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--facts", type=int, default=12)
+    parser.add_argument("--share", type=int, default=3, help="one fact in so many is a round")
     parser.add_argument("--vllm", help="python of vLLM's environment; left out without it")
     parser.add_argument("--reserved", default="0,1", help="cores vLLM leaves free, settings to try")
     given = parser.parse_args()
-    bench = Bench(given.facts)
+    bench = Bench(given.facts, given.share)
     sides: dict[str, list[Timed]] = {"ours": [], "generate": [], "plain draws": []}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(ROUNDS):
@@ -169,9 +174,10 @@ def main() -> None:
             seen = {name: round(runs[-1].seconds, 2) for name, runs in sides.items()}
             print(f"round {number + 1}, seconds a fact: {seen}", flush=True)
     if given.vllm:
+        rounds = [bench.texts(number) for number in range(ROUNDS)]
         for reserved in given.reserved.split(","):
             name = f"vLLM, {reserved} cores reserved"
-            sides[name] = vllm(given.vllm, bench.texts, reserved)
+            sides[name] = vllm(given.vllm, rounds, reserved)
     middle = {
         name: statistics.median(each.seconds for each in runs) for name, runs in sides.items()
     }

@@ -1,11 +1,11 @@
 """The papers' protocol in vLLM: every template of a fact, 10 draws of at most 32 tokens, T 0.7.
 
-    .venv-vllm/bin/python benchmarks/vllm_papers_protocol.py --prompts FILE --facts 50 --repeats 3
+    .venv-vllm/bin/python benchmarks/vllm_papers_protocol.py --prompts FILE
 
-FILE holds the filled cloze templates as JSON, a list of texts for each fact, so that the other
-side of a comparison, run in another environment, is asked the same. vLLM gets what makes it fast:
-`n` answers to a request, no seeds, prefix caching (emptied before each repeat), all prompts at
-once, and on a CPU every core (by itself it leaves one to its front end;
+FILE holds the filled cloze templates as JSON, for each round a list of texts for each fact, so that
+the other side of a comparison, run in another environment, is asked the same. vLLM gets what makes
+it fast: `n` answers to a request, no seeds, prefix caching (emptied before each round), all prompts
+at once, and on a CPU every core (by itself it leaves one to its front end;
 VLLM_CPU_NUM_OF_RESERVED_CPU decides) and the OpenMP library it recommends, where that is installed.
 Starting vLLM and a first small request are not counted. Prints one line of JSON.
 """
@@ -49,8 +49,6 @@ def main() -> None:
     """Time the protocol and print one line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prompts", type=Path, required=True)
-    parser.add_argument("--facts", type=int, required=True)
-    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--dtype", default="bfloat16")
     given = parser.parse_args()
@@ -58,8 +56,10 @@ def main() -> None:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
     os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
-    facts = json.loads(given.prompts.read_text(encoding="utf-8"))[: given.facts]
-    prompts = [text for fact in facts for text in fact]
+    rounds = [
+        [text for fact in facts for text in fact]
+        for facts in json.loads(given.prompts.read_text(encoding="utf-8"))
+    ]
 
     start = time.perf_counter()
     import torch
@@ -79,15 +79,13 @@ def main() -> None:
     how = vllm.SamplingParams(
         n=DRAWS, temperature=TEMPERATURE, top_p=1.0, top_k=0, max_tokens=TOKENS
     )
-    measured(llm, how, prompts[:4])
+    measured(llm, how, rounds[0][:4])
     started = time.perf_counter() - start
-    runs = [measured(llm, how, prompts) for _ in range(given.repeats)]
+    runs = [measured(llm, how, prompts) for prompts in rounds]
     line = {
         "engine": f"vllm {vllm.__version__}",
-        "facts": len(facts),
-        "prompts": len(prompts),
-        "draws": len(prompts) * DRAWS,
-        "prompt_tokens": runs[0][1],
+        "prompts": [len(prompts) for prompts in rounds],
+        "prompt_tokens": [run[1] for run in runs],
         "sampled_tokens": [run[2] for run in runs],
         "seconds": [round(run[0], 3) for run in runs],
         "start_seconds": round(started, 1),
