@@ -27,7 +27,6 @@ from rich.console import Console
 from rich.table import Table
 
 from sixtyfold.core.levels import LEVELS, level_of, level_probabilities
-from sixtyfold.stages.probe import schedule
 from sixtyfold.stages.probe.sampling import ROULETTE
 from sixtyfold.stages.probe.schedule import Pilot, further_draws
 
@@ -136,7 +135,9 @@ def _scheduled(
             Pilot(fact.name, fact.certain_K, values[:, 0])
             for fact, values in zip(facts, shuffled, strict=True)
         ]
-        further = further_draws(pilots, round((draws - 1) * prompts), seed)
+        total = round((draws - 1) * prompts)
+        most = min(len(fact.values_KS[0]) for fact in facts) - 1  # draws there are
+        further = further_draws(pilots, total, seed, most=most)
     means = [
         np.array([row[: 1 + n].mean() for row, n in zip(values, counts, strict=True)])
         for values, counts in zip(shuffled, further, strict=True)
@@ -198,7 +199,6 @@ def main() -> None:
     )
     given = parser.parse_args()
     facts = read(given.table)
-    schedule.MOST = min(len(fact.values_KS[0]) for fact in facts) - 1  # draws there are
     truth = reference(facts)
     base = papers(facts, truth.level, given.tokens)
     between = _two_runs_agree(facts)

@@ -46,3 +46,38 @@ def test_a_plan_says_what_a_budget_buys(
     assert value["sampled_tokens_at_most"] == 30 * 6
     assert value["fewer_tokens_than_papers"] == 4.0
     assert not (tmp_path / "p").exists()
+
+
+def test_the_help_says_how_a_server_names_its_model(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run_command(["probe", "--help"])
+    printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    said = printed[printed.index("--server ") : printed.index("--served-model {None}")]
+    assert "--model is its model's name there, or --served-model where" in said
+
+
+def test_a_budget_of_minutes_needs_an_engine_whose_speed_is_known(
+    planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--engine", "vllm", "--estimator", "draws", "--budget", "5 minutes")
+    assert run_command(probe(planted, tmp_path / "p", *given)) == 2
+    printed = capsys.readouterr().err
+    assert "--budget 5 minutes: the speed of --engine vllm is not known" in printed
+    assert len(printed.splitlines()) == 1
+
+
+def test_a_plan_of_two_engines_has_a_row_for_each_figure(
+    planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = ("--server", "http://127.0.0.1:1/v1", "--served-model", "made-up")
+    given = ("--parity", "torch,server", *server, "--budget", "40 draws", "--plan")
+    assert run_command(probe(planted, tmp_path / "p", *given)) == 0
+    rows = [
+        [cell.strip() for cell in line.strip("│").split("│")]
+        for line in capsys.readouterr().out.splitlines()
+        if "draws" in line
+    ]
+    for engine in ("torch", "server"):
+        assert [f"{engine} draws", "36"] in rows
+        assert [f"{engine} draws per template", "3.000"] in rows
+    assert not (tmp_path / "p").exists()

@@ -232,7 +232,9 @@ def show_plan(result: dict[str, Any], _: Spec, *, silent: bool) -> dict[str, Any
     if not silent:
         table = Table("would be done", "")
         for name, value in result.items():
-            table.add_row(name.replace("_", " "), _cell(value))
+            several = value if isinstance(value, dict) else {"": value}
+            for part, each in several.items():
+                table.add_row(f"{name} {part}".strip().replace("_", " "), _cell(each))
         Console().print(table)
         _say("nothing was done; leave --plan out to do it")
     return result

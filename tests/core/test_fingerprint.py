@@ -55,3 +55,16 @@ def test_a_broken_memo_is_not_believed(tmp_path: Path, monkeypatch: pytest.Monke
     for note in (tmp_path / "cache" / "hashes").iterdir():
         note.write_text("{")
     assert file_sha256(path) == wanted
+
+
+def test_hashes_that_cannot_be_written_down_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIXTYFOLD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(fingerprint, "_MEMO_FROM_BYTES", 0)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "hashes").write_text("in the way")
+    path = tmp_path / "weights"
+    path.write_bytes(b"weights")
+    for _ in range(2):
+        assert file_sha256(path) == hashlib.sha256(b"weights").hexdigest()

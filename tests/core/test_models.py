@@ -172,3 +172,12 @@ def test_the_licence_is_read_from_the_card(copy: Path) -> None:
     (copy / "README.md").write_text("---\nlicense: mit\n---\nlicense: other\n")
     assert model_licence(copy, str(copy)) == "mit"
     assert model_licence(copy, "embedded") == "apache-2.0"
+
+
+def test_a_released_model_gives_its_memory_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What torch keeps of a device is not free for an engine in a process of its own."""
+    given_back: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append(True))
+    models.release_model()
+    assert given_back == [True]

@@ -67,3 +67,8 @@ def test_draws_depend_on_the_estimator() -> None:
     assert ProbeSpec(out=Path("p")).draws_per_template == 1
     assert ProbeSpec(out=Path("p"), estimator="draws").draws_per_template == 10
     assert ProbeSpec(out=Path("p"), draws=4).draws_per_template == 4
+
+
+def test_options_that_do_not_go_together_are_said_in_one_line() -> None:
+    with pytest.raises(BadInput, match=r"^--draws and --budget say the same thing: give one of"):
+        ProbeSpec.parse({"out": "p", "draws": 2, "budget": "5 draws"})

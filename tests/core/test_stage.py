@@ -27,12 +27,13 @@ def run(out: Path, parts: int = 3, stop_before: int | None = None, **options: An
     with open_stage("some", SomeSpec(out=out, **options), INPUTS) as directory:
         if directory.complete:
             return finished(out, "some")
-        for index in range(parts):
+
+        def make(index: int) -> pl.DataFrame:
             if index == stop_before:
                 raise KeyboardInterrupt
-            if not directory.has_part("rows", index):
-                rows = pl.DataFrame({"key": [f"{9 - index}"], "chunk": [index]})
-                directory.write_part("rows", index, rows)
+            return pl.DataFrame({"key": [f"{9 - index}"], "chunk": [index]})
+
+        directory.make_parts("rows", range(parts), make, "some")
         directory.join_parts("rows", parts, ["key"])
         return directory.finish({"rows": parts}, note="x")
 
@@ -150,6 +151,21 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         run(tmp_path / "file" / "out")
 
 
+def test_only_missing_chunks_are_made_and_all_are_given(tmp_path: Path) -> None:
+    made = []
+
+    def make(chunk: str) -> pl.DataFrame:
+        made.append(chunk)
+        return pl.DataFrame({"key": [chunk]})
+
+    with open_stage("some", SomeSpec(out=tmp_path), INPUTS) as directory:
+        directory.write_part("rows", 1, pl.DataFrame({"key": ["earlier"]}))
+        parts = directory.make_parts("rows", ["a", "b", "c"], make, "some")
+        assert directory.make_parts("others", [], make, "some") == []
+    assert made == ["a", "c"]
+    assert [part["key"].item() for part in parts] == ["a", "earlier", "c"]
+
+
 def test_a_missing_chunk_is_an_error(tmp_path: Path) -> None:
     with open_stage("some", SomeSpec(out=tmp_path), INPUTS) as directory:
         directory.write_part("rows", 1, TABLE)
@@ -173,6 +189,17 @@ def test_a_failed_write_leaves_the_old_file(
     with pytest.raises(OSError, match="No space left"):
         write_json(tmp_path / "manifest.json", {})
     assert not (tmp_path / "manifest.json").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path) -> None:
+    """Polars has an error of its own for it, which the command line would not know."""
+    (tmp_path / ".t.parquet.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        write_parquet(tmp_path / "t.parquet", TABLE)
+    assert raised.value.errno is not None
+    assert raised.value.filename == str(tmp_path / "t.parquet")
+    assert not (tmp_path / "t.parquet").exists()
 
 
 def test_numbers_that_json_does_not_know_are_not_written(tmp_path: Path) -> None:

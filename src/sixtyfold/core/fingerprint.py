@@ -1,13 +1,16 @@
 """Fingerprints of what a result depends on: file contents, never paths.
 
 Hashes of large files are remembered in the cache by device, inode, size and modification time, so
-that an unchanged checkpoint is read once and an overwritten one is noticed.
+that an unchanged checkpoint is read once and an overwritten one is noticed. Where they cannot be
+written down, files are read again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,18 +25,15 @@ def file_sha256(path: Path) -> str:
     if stat.st_size < _MEMO_FROM_BYTES:
         return _hash_file(path)
     key = f"{stat.st_dev}-{stat.st_ino}-{stat.st_size}-{stat.st_mtime_ns}"
-    memo = cache_directory() / "hashes"
-    memo.mkdir(exist_ok=True)
-    note = memo / f"{key}.json"
-    if note.is_file():
-        try:
-            return str(json.loads(note.read_text())["sha256"])
-        except (json.JSONDecodeError, KeyError):
-            note.unlink(missing_ok=True)
+    note = cache_directory() / "hashes" / f"{key}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # none, or a damaged one
+        return str(json.loads(note.read_text())["sha256"])
     digest = _hash_file(path)
-    partial = note.with_suffix(".partial")
-    partial.write_text(json.dumps({"sha256": digest}))
-    partial.replace(note)
+    with contextlib.suppress(OSError):
+        note.parent.mkdir(exist_ok=True)
+        partial = note.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps({"sha256": digest}))
+        partial.replace(note)
     return digest
 
 

@@ -7,7 +7,9 @@ module does not import torch.
 from __future__ import annotations
 
 import functools
+import gc
 import json
+import sys
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -271,5 +273,9 @@ def vocabulary_size(directory: Path) -> int:
 
 
 def release_model() -> None:
-    """Forget the model kept by `load_model`."""
+    """Forget the model kept by `load_model` and give its memory back to the device."""
     _load.cache_clear()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()

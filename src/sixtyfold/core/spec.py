@@ -47,7 +47,9 @@ class Spec(BaseModel):
             return f"unknown option '{name}' for {cls.__name__}{hint}"
         if first["type"] == "missing":
             return f"option '{name}' is needed and was not given"
-        reason = first["msg"].removeprefix("Value error, ")
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        if not first["loc"]:  # of options together
+            return reason
         return f"option '{name}' was given {first.get('input')!r}: {reason}"
 
     def recorded(self) -> dict[str, Any]:

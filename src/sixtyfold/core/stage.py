@@ -12,6 +12,7 @@ Knows nothing about what a stage computes.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import importlib.metadata
@@ -19,15 +20,18 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import polars as pl
 
 from sixtyfold.core.errors import BadInput, Corrupted, IncompleteInput, OtherResult
 from sixtyfold.core.facts import read_table
+from sixtyfold.core.progress import progress
 from sixtyfold.core.spec import StageSpec
+
+Chunk = TypeVar("Chunk")
 
 PACKAGES = (
     *("sixtyfold", "torch", "transformers", "trl", "peft", "tokenizers", "polars", "numpy"),
@@ -87,8 +91,15 @@ def read_json(path: Path) -> Any:
 
 
 def write_parquet(path: Path, frame: pl.DataFrame) -> None:
-    """Write a table atomically; equal frames give equal bytes."""
-    write_atomic(path, lambda temporary: frame.write_parquet(temporary, compression="zstd"))
+    """Write a table atomically; equal frames give equal bytes.
+
+    Raises:
+        OSError: it cannot be written; what stood there before stays.
+    """
+    try:
+        write_atomic(path, lambda temporary: frame.write_parquet(temporary, compression="zstd"))
+    except pl.exceptions.ComputeError as error:  # what Polars makes of a full disk
+        raise OSError(errno.EIO, " ".join(str(error).split()), str(path)) from None
 
 
 def finished(path: Path, stage: str | None = None) -> Finished:
@@ -154,6 +165,22 @@ class StageDirectory:
     def read_part(self, name: str, index: int) -> pl.DataFrame:
         """Read a finished chunk back."""
         return read_table(self._part(name, index))
+
+    def make_parts(
+        self, name: str, chunks: Sequence[Chunk], make: Callable[[Chunk], pl.DataFrame], what: str
+    ) -> list[pl.DataFrame]:
+        """Make and store the chunks of table `name` that are not finished yet; return all.
+
+        Args:
+            name: name of the table.
+            chunks: what each part is made from, the same in every run of the stage.
+            make: makes one part.
+            what: name of the work, shown before the progress bar.
+        """
+        for index, chunk in enumerate(progress(chunks, what, len(chunks))):
+            if not self.has_part(name, index):
+                self.write_part(name, index, make(chunk))
+        return [self.read_part(name, index) for index in range(len(chunks))]
 
     def join_parts(self, name: str, count: int, sort_by: list[str]) -> pl.DataFrame:
         """Join chunks 0..count-1 into the table `name`, sorted by its key.

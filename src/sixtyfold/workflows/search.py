@@ -26,7 +26,6 @@ from sixtyfold.core.models import (
     resolve_device,
     resolve_dtype,
 )
-from sixtyfold.core.progress import progress
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.core.tensor_names import canonical
 from sixtyfold.sources.open import open_facts
@@ -115,18 +114,18 @@ def _judge(
     from sixtyfold.engines.torch_engine import TorchEngine
 
     engine = TorchEngine.load(spec.tuned, spec)
+
+    def judged(numbered: tuple[int, Candidate]) -> pl.DataFrame:
+        number, candidate = numbered
+        with stage.timed("apply"):
+            apply(engine, candidates, candidate)
+        with stage.timed("answer"):
+            found = answer_facts(engine, facts, spec, spec.match, spec.max_new_tokens, spec.batch)
+        found = found.with_columns(candidate=pl.lit(number, dtype=pl.Int16))
+        return found.select("candidate", *ANSWERS_SCHEMA)
+
     try:
-        for index, candidate in enumerate(progress(listed, "search", len(listed))):
-            if stage.has_part("answers", index):
-                continue
-            with stage.timed("apply"):
-                apply(engine, candidates, candidate)
-            with stage.timed("answer"):
-                found = answer_facts(
-                    engine, facts, spec, spec.match, spec.max_new_tokens, spec.batch
-                )
-            numbered = found.with_columns(candidate=pl.lit(index, dtype=pl.Int16))
-            stage.write_part("answers", index, numbered.select("candidate", *ANSWERS_SCHEMA))
+        stage.make_parts("answers", list(enumerate(listed)), judged, "search")
     finally:
         # The model kept for the next stage was overwritten; it is no longer what was loaded.
         release_model()

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from safetensors.torch import load_file, save_file
 
 from sixtyfold.core.matching import matcher
 from sixtyfold.core.stage import Finished
 from sixtyfold.stages.probe import drawing
-from sixtyfold.stages.probe.draw_cache import prompt_key
+from sixtyfold.stages.probe.draw_cache import DrawCache, prompt_key
 from sixtyfold.stages.probe.paths import ClozePrompt
 from sixtyfold.stages.probe.run import run
 from sixtyfold.stages.probe.sampling import Estimate, sample_prompts
@@ -135,3 +136,75 @@ def test_capitals_of_an_answer_are_part_of_the_key() -> None:
         for answer in ("cat", "Cat")
     }
     assert len(keys) == 2
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def refuse_as_polars_does(*_: Any, **__: Any) -> None:
+    raise pl.exceptions.ComputeError("underlying IO error: No space left on device (os error 28)")
+
+
+@pytest.mark.parametrize(
+    ("place", "fault"),
+    [
+        ((pl.DataFrame, "write_parquet"), refuse),
+        ((pl.DataFrame, "write_parquet"), refuse_as_polars_does),
+        ((Path, "replace"), refuse),
+        ((Path, "mkdir"), refuse),
+    ],
+    ids=["full", "full, said by Polars", "not moved", "read-only"],
+)
+def test_a_cache_that_cannot_be_written_stops_no_probe(
+    probe: Probe,
+    tmp_path: Path,
+    made: list[tuple[int, range]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    place: tuple[type, str],
+    fault: Callable[..., None],
+) -> None:
+    whole = probe("whole", fresh=True, batch=6)
+    kept = DrawCache.add
+
+    def add(self: DrawCache, *arguments: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(*place, fault)
+            kept(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DrawCache, "add", add)
+        done = probe("first", batch=6)
+    assert files(done) == files(whole)
+    assert done.manifest["notes"] == whole.manifest["notes"]
+    (line,) = capfd.readouterr().err.splitlines()
+    assert f"sixtyfold: draws are not kept for later probes, {tmp_path / 'cache'}" in line
+    assert "No space left on device" in line
+    assert "set SIXTYFOLD_CACHE to another directory, or give --fresh" in line
+    assert not [each for each in (tmp_path / "cache").rglob("*") if each.is_file()]
+    made.clear()
+    assert files(probe("second", batch=6)) == files(whole)
+    assert len(made) == 18
+
+
+def test_an_entry_that_cannot_be_read_is_drawn_again_and_stays(
+    probe: Probe,
+    made: list[tuple[int, range]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = probe("first")
+    (entry,) = (tmp_path / "cache" / "draws").rglob("*.parquet")
+    made.clear()
+    read = pl.read_parquet
+
+    def unreadable(path: Any, **options: Any) -> pl.DataFrame:
+        if path == entry:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, **options)
+
+    monkeypatch.setattr(pl, "read_parquet", unreadable)
+    assert files(probe("second")) == files(first)
+    assert len(made) == 18
+    assert entry.exists()

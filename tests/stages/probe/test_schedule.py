@@ -134,3 +134,9 @@ def test_what_is_computed_needs_no_draws() -> None:
     values = np.where(np.arange(K) < 10, 0.9, even(0.8))
     counts = sum(further_draws([Pilot(f"{n}", certain, values) for n in range(20)], 20 * K, 0))
     assert counts[:10].sum() * 4 < counts[10:].sum()
+
+
+@pytest.mark.parametrize("most", [0, 1, 7])
+def test_no_prompt_gets_more_than_there_are(most: int) -> None:
+    counts = further_draws(pilots(40, np.random.default_rng(6)), 4000, 0, most=most)
+    assert max(int(each.max()) for each in counts) == most

@@ -95,8 +95,18 @@ def test_what_a_server_cannot_give_is_refused(table: str, tmp_path: Path) -> Non
             run(asked(table, server, tmp_path / "p", slick=True))
         with pytest.raises(BadInput, match="an address such as http"):
             run(asked(table, server, tmp_path / "p", server="nowhere"))
+        with pytest.raises(BadInput, match=r"^--budget 3 minutes: the speed of --server is not"):
+            asked(table, server, tmp_path / "p", draws=None, budget="3 minutes")
         planned = plan(asked(table, server, tmp_path / "p"))
         assert planned["draws"] == 6 * TEMPLATES * DRAWS
         assert planned["server"] == server.url
         assert not server.asked
     assert not (tmp_path / "p").exists()
+
+
+def test_a_budget_is_what_is_spent(table: str, tmp_path: Path) -> None:
+    with running() as server:
+        spec = asked(table, server, tmp_path / "p", draws=None, budget="1,000 tokens")
+        assert plan(spec)["draws"] == 6 * TEMPLATES * 2
+        done = run(spec)
+    assert done.table("probe_prompts")["draws"].to_list() == [2] * 6 * TEMPLATES

@@ -115,6 +115,10 @@ def test_vllm_is_not_started_where_nothing_is_left_to_draw(
         ({"server": "http://127.0.0.1:1"}, "leave --engine vllm out, or --server"),
         ({"device": "cpu"}, "leave --device and --load-in-4bit out"),
         ({"load_in_4bit": True}, "leave --device and --load-in-4bit out"),
+        (
+            {"draws": None, "budget": "1 minute"},
+            "^--budget 1 minute: the speed of --engine vllm is not known before it draws; give",
+        ),
     ],
 )
 def test_what_vllm_cannot_give_is_refused(
@@ -128,4 +132,28 @@ def test_what_vllm_cannot_give_is_refused(
 def test_without_vllm_nothing_is_begun(planted: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="make setup-vllm"):
         run(asked(planted, tmp_path / "p"))
+    assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.parametrize(("budget", "draws"), [("40 draws", 3), ("1000 tokens", 2)])
+def test_a_budget_is_what_is_spent(
+    vllm: FakeVllm, planted: Path, tmp_path: Path, budget: str, draws: int
+) -> None:
+    spec = asked(planted, tmp_path / "p", draws=None, budget=budget)
+    planned = plan(spec)
+    assert planned["draws"] == FACTS * TEMPLATES * draws
+    assert planned["draws_per_template"] == draws
+    assert planned["sampled_tokens_at_most"] == FACTS * TEMPLATES * draws * 32
+    done = run(spec)
+    assert [how.n for _, how in vllm.asked] == [draws] * FACTS * TEMPLATES
+    assert done.table("probe_prompts")["draws"].to_list() == [draws] * FACTS * TEMPLATES
+    assert done.manifest["draws_per_template"] == draws
+    assert run(spec) == done
+
+
+def test_a_budget_that_buys_too_little_is_refused(planted: Path, tmp_path: Path) -> None:
+    spec = asked(planted, tmp_path / "p", draws=None, budget="11 draws")
+    for call in (plan, run):
+        with pytest.raises(BadInput, match="buys 11 draws and 12 prompts need one each"):
+            call(spec)
     assert not (tmp_path / "p").exists()

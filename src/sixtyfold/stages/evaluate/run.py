@@ -11,7 +11,6 @@ from sixtyfold.core.cost import forward_seconds, operations_per_second, paramete
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import seeded_order
 from sixtyfold.core.models import load_tokenizer, model_directory, model_fingerprint
-from sixtyfold.core.progress import progress
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.sources.open import open_facts
 from sixtyfold.stages.evaluate.answer import (
@@ -80,17 +79,18 @@ def _answer(
     notes: Sequence[str],
 ) -> Finished:
     chunks = fixed_chunks(prompts, spec.batch)
-    for index, chunk in enumerate(progress(chunks, f"evaluate {spec.out.name}", len(chunks))):
-        if not stage.has_part("answers", index):
-            part = answer_chunk(
-                engine,  # type: ignore[arg-type]
-                facts[chunk],
-                [prompts[i] for i in chunk],
-                spec.match,
-                spec.max_new_tokens,
-            )
-            stage.write_part("answers", index, part)
-    table = stage.join_parts("answers", len(chunks), ["fact_id"])
+
+    def answered(chunk: list[int]) -> pl.DataFrame:
+        return answer_chunk(
+            engine,  # type: ignore[arg-type]
+            facts[chunk],
+            [prompts[i] for i in chunk],
+            spec.match,
+            spec.max_new_tokens,
+        )
+
+    parts = stage.make_parts("answers", chunks, answered, f"evaluate {spec.out.name}")
+    table = stage.write_table("answers", pl.concat(parts).sort("fact_id"))
     return stage.finish({"answers": table.height}, notes=list(notes))
 
 

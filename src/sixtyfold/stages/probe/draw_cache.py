@@ -3,17 +3,23 @@
     $SIXTYFOLD_CACHE/draws/KEY/*.parquet    one small table per finished chunk
 
 KEY is a hash of what decides a draw apart from the prompt: the *contents* of weights, tokenizer
-and config, the estimator, matching, temperature, length, seed and number format. A row is one
-prompt (its tokens, its accepted answers, its fact and template) with its draws by number. So a
-checkpoint that was overwritten in place finds nothing, and a probe with more draws takes the
-earlier ones and adds to them. Entries are only ever added; the folder can be deleted at any time.
+and config, number format and device, estimator, temperature, length and seed. A row is one prompt
+(its tokens, accepted answers and how they are matched, fact and template) with its draws by
+number. So a checkpoint that was overwritten in place finds nothing, and a probe with more draws
+takes the earlier ones and adds to them. Entries are only ever added; the folder can be deleted at
+any time.
+
+A folder that cannot be written (a full disk) costs later probes time and this one nothing: that is
+said once, and the probe goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,11 +52,15 @@ class DrawCache:
         Args:
             settings: JSON values of everything that decides a draw apart from its prompt.
             prompts: those that may be looked for.
+
+        Raises:
+            BadInput: there is no cache directory and none can be made.
         """
         wanted = {prompt_key(prompt) for prompt in prompts}
         text = json.dumps({"format": _FORMAT, **settings}, sort_keys=True)
         key = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         self.directory = cache_directory() / "draws" / key
+        self._told = False
         self._rows: dict[str, list[_Kept]] = {}
         for path in sorted(self.directory.glob("*.parquet")):
             kept = _readable(path)
@@ -74,7 +84,7 @@ class DrawCache:
     def add(
         self, drawn: Sequence[tuple[ClozePrompt, range]], estimates: Sequence[Estimate]
     ) -> None:
-        """Keep the draws of a finished chunk.
+        """Keep the draws of a finished chunk; where that fails, say so once and go on.
 
         Args:
             drawn: prompts and the numbers of their draws.
@@ -90,10 +100,26 @@ class DrawCache:
             [(row["prompt"], numbers) for row, (_, numbers) in zip(rows, drawn, strict=True)]
         )
         name = hashlib.blake2b(held.encode(), digest_size=8).hexdigest()
-        self.directory.mkdir(parents=True, exist_ok=True)
         partial = self.directory / f".{name}.{os.getpid()}"  # other probes may write the same
-        pl.DataFrame(rows, schema=_SCHEMA).write_parquet(partial, compression="zstd")
-        partial.replace(self.directory / f"{name}.parquet")
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            pl.DataFrame(rows, schema=_SCHEMA).write_parquet(partial, compression="zstd")
+            partial.replace(self.directory / f"{name}.parquet")
+        except (OSError, pl.exceptions.PolarsError) as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        """Say once that draws are not kept."""
+        if not self._told:
+            self._told = True
+            reason = " ".join(str(error).split())
+            sys.stderr.write(
+                f"sixtyfold: draws are not kept for later probes, {self.directory} cannot be "
+                f"written ({reason}); this probe goes on; make room there, set SIXTYFOLD_CACHE to "
+                "another directory, or give --fresh\n"
+            )
 
 
 class _Kept(NamedTuple):
@@ -102,12 +128,13 @@ class _Kept(NamedTuple):
 
 
 def _readable(path: Path) -> pl.DataFrame:
-    """Read an entry; a damaged one is as good as none and is removed."""
-    try:
-        return pl.read_parquet(path, schema=_SCHEMA)
-    except pl.exceptions.PolarsError:
-        path.unlink(missing_ok=True)
-        return pl.DataFrame(schema=_SCHEMA)
+    """Read an entry; one that cannot be read is as good as none, a damaged one is removed."""
+    with contextlib.suppress(OSError):
+        try:
+            return pl.read_parquet(path, schema=_SCHEMA)
+        except pl.exceptions.PolarsError:
+            path.unlink(missing_ok=True)
+    return pl.DataFrame(schema=_SCHEMA)
 
 
 def _estimate(row: Mapping[str, Any]) -> Estimate:

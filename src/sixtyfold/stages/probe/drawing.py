@@ -13,7 +13,6 @@ import numpy as np
 import polars as pl
 
 from sixtyfold.core.errors import BadInput
-from sixtyfold.core.progress import progress
 from sixtyfold.core.stage import StageDirectory
 from sixtyfold.engines.memory import ran_out_of_memory
 from sixtyfold.engines.torch_engine import TorchEngine
@@ -85,10 +84,7 @@ class Drawing:
 
     def _draw_all(self, name: str, wanted: Chunk) -> list[pl.DataFrame]:
         chunks = fixed_chunks(wanted, self.rows)
-        for index in progress(range(len(chunks)), "probe", len(chunks)):
-            if not self.stage.has_part(name, index):
-                self.stage.write_part(name, index, self._draw(chunks[index]))
-        return [self.stage.read_part(name, index) for index in range(len(chunks))]
+        return self.stage.make_parts(name, chunks, self._draw, "probe")
 
     def _draw(self, chunk: Chunk) -> pl.DataFrame:
         known = [self.cache.find(*each) if self.cache else None for each in chunk]

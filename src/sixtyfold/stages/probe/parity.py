@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.levels import CUTS
+from sixtyfold.core.models import model_directory, model_fingerprint, release_model
 from sixtyfold.core.stage import Finished, finished, open_stage
+from sixtyfold.sources.open import FactSet, open_facts
 from sixtyfold.stages.probe.spec import ProbeSpec
+from sixtyfold.stages.probe.texts import text_source
 
 _DEALS = 2000
 
@@ -48,13 +51,16 @@ def run_parity(spec: ProbeSpec, probe: Callable[[ProbeSpec], Finished]) -> Finis
         the stage with the table `parity` (one row a fact) and the two probes in folders beside it.
 
     Raises:
-        BadInput: an engine is unknown or named twice; else what a probe raises.
+        BadInput: an engine is unknown, named twice or not there; else what a probe raises.
     """
     first, second = parity_specs(spec)
-    with open_stage("parity", spec, {"facts": spec.facts, "model": spec.model}) as stage:
+    source = open_facts(spec.facts)
+    with open_stage("parity", spec, _inputs(spec, (first, second), source)) as stage:
         if stage.complete:
             return finished(spec.out, "parity")
-        one, two = (probe(each).table("probe_prompts") for each in (first, second))
+        one = probe(first).table("probe_prompts")
+        release_model()  # the other engine needs the memory
+        two = probe(second).table("probe_prompts")
         names = (first.drawn_by, second.drawn_by)
         table = parity_table(one, two, names=names)
         stage.write_table("parity", table)
@@ -66,12 +72,32 @@ def run_parity(spec: ProbeSpec, probe: Callable[[ProbeSpec], Finished]) -> Finis
             levels=found._asdict(),
             mean_recall_difference=float(gap.mean()),
             mean_recall_difference_by_chance=_by_chance(one, two),
-            notes=[],
+            notes=list(source.notes),
         )
 
 
+def _inputs(spec: ProbeSpec, sides: Sequence[ProbeSpec], source: FactSet) -> dict[str, str]:
+    """Return the stage's inputs by content; a server's model by its name, as it cannot be read.
+
+    Both engines are looked for here, before the first one draws for hours.
+    """
+    engines = {each.drawn_by: text_source(each) for each in sides if each.drawn_by != "torch"}
+    inputs = {
+        "model": model_fingerprint(model_directory(spec.model, spec.revision)),
+        "facts": source.fingerprint,
+    }
+    if "server" in engines:
+        inputs["server"] = engines["server"].model
+    return inputs
+
+
 def parity_specs(spec: ProbeSpec) -> tuple[ProbeSpec, ProbeSpec]:
-    """Return the two probes that a parity compares; raises BadInput for unknown engines."""
+    """Return the two probes that a parity compares.
+
+    Raises:
+        BadInput: an engine is unknown, named twice, or cannot give what is asked; or classes are
+            asked for.
+    """
     names = [each.strip() for each in (spec.parity or "").split(",")]
     known = ("torch", "vllm", "server")
     if len(names) != 2 or names[0] == names[1] or not set(names) <= set(known):
@@ -81,6 +107,8 @@ def parity_specs(spec: ProbeSpec) -> tuple[ProbeSpec, ProbeSpec]:
         )
     if "server" in names and spec.server is None:
         raise BadInput("--parity with a server needs its address: add --server URL")
+    if spec.slick:
+        raise BadInput("--parity compares levels: leave --slick out")
     return _one_engine(spec, names[0]), _one_engine(spec, names[1])
 
 

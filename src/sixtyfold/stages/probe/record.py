@@ -91,14 +91,18 @@ def _variance(values: list[float]) -> float | None:
 
 
 def record(
-    stage: StageDirectory, prompts: pl.DataFrame, slick: int, spec: ProbeSpec, notes: Sequence[str]
+    stage: StageDirectory,
+    prompts: pl.DataFrame,
+    slick: Sequence[pl.DataFrame],
+    spec: ProbeSpec,
+    notes: Sequence[str],
 ) -> Finished:
     """Write the stage's tables and manifest.
 
     Args:
         stage: where they go.
         prompts: the table `probe_prompts`.
-        slick: parts of `slick`; 0 where no classes were asked for.
+        slick: parts of the table `slick`; none where no classes were asked for.
         spec: the probe's options.
         notes: what reading the facts guessed or changed.
     """
@@ -115,7 +119,7 @@ def record(
     }
     found = pl.DataFrame(rows, schema_overrides=schema).sort("fact_id")
     if slick:
-        classes = stage.join_parts("slick", slick, ["fact_id"])
+        classes = stage.write_table("slick", pl.concat(slick).sort("fact_id"))
         found = found.join(classes.select("fact_id", "slick"), on="fact_id", maintain_order="left")
     table = stage.write_table("probe", found)
     told = spec.drawn_by == "torch"  # other engines' tokens are their own affair

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import seeded_order
 from sixtyfold.core.levels import DRAWS_PER_TEMPLATE
 from sixtyfold.core.models import load_tokenizer, model_directory, model_fingerprint
-from sixtyfold.core.progress import progress
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.core.templates import fill
 from sixtyfold.sources.open import open_facts
@@ -74,10 +72,9 @@ def run(spec: ProbeSpec) -> Finished:
             table = _draw(stage, engine, prompts, spec)
         slick = []
         if spec.slick:
-            slick = fixed_groups(facts, SLICK_FACTS)
             with stage.timed("slick"):
-                _score_slick(stage, engine, slick, source.facts, spec)
-        return record(stage, table, len(slick), spec, source.notes)
+                slick = _score_slick(stage, engine, facts, source.facts, spec)
+        return record(stage, table, slick, spec, source.notes)
 
 
 def limited(facts: pl.DataFrame, spec: ProbeSpec) -> pl.DataFrame:
@@ -148,15 +145,18 @@ def _protocol(engine: TorchEngine, spec: ProbeSpec) -> dict[str, Any]:
 
 def _score_slick(
     stage: StageDirectory,
-    engine: Any,
-    groups: Sequence[pl.DataFrame],
+    engine: TorchEngine,
+    facts: pl.DataFrame,
     pool: pl.DataFrame,
     spec: ProbeSpec,
-) -> None:
+) -> list[pl.DataFrame]:
     how = SlickSettings(batch=spec.batch or SlickSettings().batch, seed=spec.seed)
-    for index, facts in enumerate(progress(groups, "slick", len(groups))):
-        if not stage.has_part("slick", index):
-            stage.write_part("slick", index, score_slick(engine, facts, pool, how))
+    return stage.make_parts(
+        "slick",
+        fixed_groups(facts, SLICK_FACTS),
+        lambda group: score_slick(engine, group, pool, how),
+        "slick",
+    )
 
 
 def plan(spec: ProbeSpec) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from scipy import special
 
 from sixtyfold.core.levels import CUTS, DRAWS_PER_TEMPLATE
 
-MOST = 32  # further draws of one prompt
+MOST = 32  # further draws of one prompt, unless told
 FEW = 12  # so few facts say too little about each other: all their prompts get the same
 
 
@@ -39,7 +39,9 @@ class Pilot(NamedTuple):
     values_K: NDArray[np.float64]
 
 
-def further_draws(pilots: Sequence[Pilot], total: int, seed: int) -> list[NDArray[np.int64]]:
+def further_draws(
+    pilots: Sequence[Pilot], total: int, seed: int, *, most: int = MOST
+) -> list[NDArray[np.int64]]:
     """Return how many further draws each prompt gets.
 
     Args:
@@ -47,9 +49,10 @@ def further_draws(pilots: Sequence[Pilot], total: int, seed: int) -> list[NDArra
         total: further draws of all prompts together; met within a few per cent (each fact takes
             its share from what the others ask for).
         seed: seed of the rounding.
+        most: further draws of one prompt.
 
     Returns:
-        per fact int64 [K], at most `MOST` each.
+        per fact int64 [K], at most `most` each.
     """
     demands = [_demand(pilot) for pilot in pilots]
     prompts = sum(map(len, demands))
@@ -62,7 +65,7 @@ def further_draws(pilots: Sequence[Pilot], total: int, seed: int) -> list[NDArra
             wanted_K = np.full(len(demand), total / prompts)
         else:
             wanted_K = demand * share / others
-        found.append(np.minimum(_rounded(wanted_K, pilot.fact_id, seed), MOST))
+        found.append(np.minimum(_rounded(wanted_K, pilot.fact_id, seed), most))
     return found
 
 

@@ -34,7 +34,8 @@ class ProbeSpec(FactsOption, ModelOptions, VllmOptions, StageSpec):
 
     server: str | None = None
     """Address of an OpenAI-compatible completions server that draws, such as
-    http://127.0.0.1:8000/v1; --model is its model's name there. Needs --estimator draws."""
+    http://127.0.0.1:8000/v1; --model is its model's name there, or --served-model where --model is
+    the model's files. Needs --estimator draws."""
 
     served_model: str | None = None
     """The model's name on the server, where that is not --model."""
@@ -60,8 +61,8 @@ class ProbeSpec(FactsOption, ModelOptions, VllmOptions, StageSpec):
     without it."""
 
     budget: str | None = None
-    """In place of --draws, what may be spent: `5000 draws`, `100000 tokens` or `20 minutes`;
-    --plan says what that buys."""
+    """In place of --draws, what may be spent: `5000 draws`, `100000 tokens` or `20 minutes` (of
+    the torch engine, whose speed can be timed); --plan says what that buys."""
 
     allocation: Literal["neyman", "even"] = "neyman"
     """neyman: one draw everywhere, further ones where they tell most. even: the same everywhere;
@@ -108,6 +109,11 @@ class ProbeSpec(FactsOption, ModelOptions, VllmOptions, StageSpec):
             raise ValueError(
                 "--engine vllm takes the devices it was built for and the weights as they are: "
                 "leave --device and --load-in-4bit out"
+            )
+        if self.budget is not None and parse_budget(self.budget)[1] == "minutes":
+            raise ValueError(
+                f"--budget {self.budget}: the speed of {given} is not known before it draws; "
+                "give the budget in draws or tokens"
             )
         return self
 

@@ -16,7 +16,6 @@ import polars as pl
 
 from sixtyfold.core.matching import Matcher, matcher
 from sixtyfold.core.models import model_directory, model_fingerprint
-from sixtyfold.core.progress import progress
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.core.templates import fill
 from sixtyfold.engines.server_engine import ServerEngine
@@ -70,37 +69,52 @@ def run_on_texts(
 
     Raises:
         BadInput: the server's address is none, the server or vLLM refuses what is asked, vLLM is
-            not installed, or there is no such model.
+            not installed, there is no such model, or the budget buys too little.
         ServerFailed: it did not answer after all retries; finished chunks are kept.
         VllmFailed: vLLM does not start, or ended; finished chunks are kept.
     """
     check_slick(facts, facts_from.facts, spec.seed if spec.slick else None)
-    source = text_source(spec)
+    bought = _bought(spec, facts, templates)
+    source = text_source(bought)
     inputs = {"model": source.model, "facts": facts_from.fingerprint}
     with open_stage("probe", spec, inputs) as stage:
         if stage.complete:
             return finished(spec.out, "probe")
         prompts = _prompts(facts, templates, spec)
-        chunks = [
-            prompts[start : start + source.prompts_a_chunk]
-            for start in range(0, len(prompts), source.prompts_a_chunk)
-        ]
-        groups = fixed_groups(facts, SLICK_FACTS) if spec.slick else []
+        starts = range(0, len(prompts), source.prompts_a_chunk)
+        slick = []
         with contextlib.ExitStack() as running:
             engine = _started_when_needed(stage, source, running)
             with stage.timed("draw"):
-                for index in progress(range(len(chunks)), "probe", len(chunks)):
-                    if not stage.has_part("probe_prompts", index):
-                        rows = _draw(engine(), chunks[index], spec)
-                        stage.write_part("probe_prompts", index, rows)
-            with stage.timed("slick"):
-                for index, group in enumerate(progress(groups, "slick", len(groups))):
-                    if not stage.has_part("slick", index):
-                        how = SlickSettings(seed=spec.seed)
-                        rows = score_slick_with_texts(engine(), group, facts_from.facts, how)
-                        stage.write_part("slick", index, rows)
-        table = joined([stage.read_part("probe_prompts", index) for index in range(len(chunks))])
-        return record(stage, table, len(groups), spec, facts_from.notes)
+                parts = stage.make_parts(
+                    "probe_prompts",
+                    [prompts[start : start + source.prompts_a_chunk] for start in starts],
+                    lambda chunk: _draw(engine(), chunk, bought),
+                    "probe",
+                )
+            if spec.slick:
+                how = SlickSettings(seed=spec.seed)
+                with stage.timed("slick"):
+                    slick = stage.make_parts(
+                        "slick",
+                        fixed_groups(facts, SLICK_FACTS),
+                        lambda group: score_slick_with_texts(
+                            engine(), group, facts_from.facts, how
+                        ),
+                        "slick",
+                    )
+        return record(stage, joined(parts), slick, bought, facts_from.notes)
+
+
+def _bought(
+    spec: ProbeSpec, facts: pl.DataFrame, templates: dict[str, list[tuple[int, str]]]
+) -> ProbeSpec:
+    """Turn a budget into draws; the spec refuses minutes, which buy nothing at an unknown speed."""
+    return spec.bought(_count(facts, templates), lambda _: 0.0)
+
+
+def _count(facts: pl.DataFrame, templates: dict[str, list[tuple[int, str]]]) -> int:
+    return sum(len(templates[relation]) for relation in facts["relation"])
 
 
 def _started_when_needed(
@@ -143,13 +157,15 @@ def text_source(spec: ProbeSpec) -> TextSource:
 def plan_on_texts(
     spec: ProbeSpec, facts: pl.DataFrame, templates: dict[str, list[tuple[int, str]]]
 ) -> dict[str, Any]:
-    """Return what a run would ask of the engine, asking nothing."""
-    prompts = len(_prompts(facts, templates, spec))
+    """Return what a run would ask of the engine, asking nothing; raises what a run raises."""
+    spec = _bought(spec, facts, templates)
+    prompts = _count(facts, templates)
     draws = prompts * round(spec.draws_per_template)
     return {
         "facts": facts.height,
         "prompts": prompts,
         "draws": draws,
+        "draws_per_template": spec.draws_per_template,
         "sampled_tokens_at_most": draws * spec.max_new_tokens,
         **text_source(spec).planned,
     }
