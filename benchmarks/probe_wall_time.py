@@ -30,6 +30,8 @@ from typing import Any, NamedTuple
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")  # what the command line sets
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
+from sixtyfold.core.allocator import keep_freed_memory
+
 HERE = Path(__file__).parent
 SEED = 3
 ROUNDS = 3
@@ -164,6 +166,7 @@ def main() -> None:
     parser.add_argument("--vllm", help="python of vLLM's environment; left out without it")
     parser.add_argument("--reserved", default="0,1", help="cores vLLM leaves free, settings to try")
     given = parser.parse_args()
+    keep_freed_memory()  # as the command line does, for all that runs in this process
     bench = Bench(given.facts, given.share)
     sides: dict[str, list[Timed]] = {"ours": [], "generate": [], "plain draws": []}
     with tempfile.TemporaryDirectory() as folder:

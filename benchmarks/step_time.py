@@ -29,19 +29,19 @@ def main() -> None:
 
     import torch
 
-    from sixtyfold.engines import torch_engine
+    from sixtyfold.engines import cache, torch_engine
     from sixtyfold.engines.attention import NAME
     from sixtyfold.stages.probe.spec import ProbeSpec
 
     engine = torch_engine.TorchEngine.load("embedded", ProbeSpec(out=Path()))
-    with_room = torch_engine.with_room
+    with_room = cache.with_room
     prompts = [[100 + row] * PROMPT for row in range(given.rows)]
     steps = torch.randint(5, 40000, (given.tokens, given.rows))
     sides: dict[str, list[float]] = {"transformers": [], "ours": []}
     for _ in range(ROUNDS):
         for name, seconds in sides.items():
             engine.model.set_attn_implementation(NAME if name == "ours" else "sdpa")
-            torch_engine.with_room = with_room if name == "ours" else lambda cache: cache
+            cache.with_room = with_room if name == "ours" else lambda held: held
             batch = engine.prefill(prompts)
             start = time.perf_counter()
             for tokens in steps:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from sixtyfold.core.allocator import keep_freed_memory
 from sixtyfold.core.errors import BadInput, SixtyfoldError, suggestion
 from sixtyfold.core.spec import Spec
 
@@ -106,6 +107,7 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     # Large tensors on large pages: new logits cost page faults, three times the arithmetic on them.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    keep_freed_memory()
     sys.exit(run_command(sys.argv[1:]))
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sixtyfold.core.models import ModelOptions
+from sixtyfold.engines import torch_engine
 from sixtyfold.engines.torch_engine import TorchEngine
 from tiny_models import ARCHITECTURES, tiny_model
 
@@ -94,3 +95,22 @@ def test_vocabulary_covers_padded_embeddings(tmp_path: Path, planted_tokenizer: 
     engine.model.config.vocab_size += 5
     assert engine.vocabulary.ends_word.shape == (len(planted_tokenizer) + 5,)
     assert not engine.vocabulary.ends_word[-5:].any()
+
+
+def test_prompts_in_pieces_equal_prompts_together(
+    engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = ids_of(engine, PROMPTS)
+    whole = engine.prefill(prompts)
+    monkeypatch.setattr(torch_engine, "_AT_ONCE", (1, 1))
+    pieces = engine.prefill(prompts)
+    for _ in range(20):  # more than there is room for
+        torch.testing.assert_close(pieces.logits_BV, whole.logits_BV, **CLOSE)
+        tokens = whole.logits_BV.argmax(-1)
+        whole.step(tokens)
+        pieces.step(tokens)
+    branch = pieces.fork([3, 1])
+    logits = branch.extend([[5, 7], [9]])
+    expected = whole.fork([3, 1]).extend([[5, 7], [9]])
+    torch.testing.assert_close(logits[0], expected[0], **CLOSE)
+    torch.testing.assert_close(logits[1, 0], expected[1, 0], **CLOSE)

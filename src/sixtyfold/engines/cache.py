@@ -6,6 +6,8 @@ the others, and only when the room is used up everything is copied into a larger
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -28,6 +30,28 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         mine.lazy_initialization(layer.keys, layer.values)
         mine.keys, mine.values = layer.keys, layer.values
         return mine
+
+    @classmethod
+    def stacked(cls, layers: Sequence[RoomyLayer], length: int) -> RoomyLayer:
+        """Return the rows of several layers as one, each padded on the left to `length` tokens."""
+        first = layers[0]
+        rows = sum(len(layer.keys) for layer in layers)
+        heads, size = first.keys.shape[1], first.keys.shape[3]
+        room = (
+            first.keys.new_zeros((rows, heads, length + _ROOM, size)),
+            first.values.new_zeros((rows, heads, length + _ROOM, first.values.shape[3])),
+        )
+        start = 0
+        for layer in layers:
+            own = slice(start, start + len(layer.keys))
+            for place, held in zip(room, (layer.keys, layer.values), strict=True):
+                place[own, :, length - held.shape[2] : length] = held
+            start = own.stop
+        whole = cls()
+        whole.lazy_initialization(first.keys, first.values)
+        whole._room = room
+        whole.keys, whole.values = (place[:, :, :length] for place in room)
+        return whole
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
@@ -58,6 +82,19 @@ def _roomy(held: torch.Tensor, new: torch.Tensor, past: int, length: int) -> tor
     if past:
         room[:, :, :past] = held
     return room
+
+
+def stacked(caches: Sequence[Any], length: int) -> Any | None:
+    """Return the rows of several caches as one cache of `length` tokens, padded on the left.
+
+    None where a layer is not of the plain growing kind.
+    """
+    if not all(type(layer) is RoomyLayer for cache in caches for layer in cache.layers):
+        return None
+    whole = copy.copy(caches[0])
+    columns = zip(*(cache.layers for cache in caches), strict=True)
+    whole.layers = [RoomyLayer.stacked(layers, length) for layers in columns]
+    return whole
 
 
 def with_room(cache: Any) -> Any:

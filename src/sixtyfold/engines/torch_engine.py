@@ -15,17 +15,27 @@ from typing import Any
 import torch
 
 from sixtyfold.core.models import LoadedModel, ModelOptions, load_model, stop_token_ids
-from sixtyfold.engines.attention import use_grouped_attention
-from sixtyfold.engines.cache import with_room
 from sixtyfold.engines.vocabulary import Vocabulary, vocabulary
+
+#: Tokens of prompts that run through the model together, on a CPU and on a GPU.
+_AT_ONCE = (1536, 1 << 16)
 
 
 class TorchEngine:
     """A loaded model with what the stages ask of it."""
 
-    def __init__(self, loaded: LoadedModel) -> None:
+    def __init__(self, loaded: LoadedModel, *, as_it_is: bool = False) -> None:
+        """Take a model.
+
+        Args:
+            loaded: the model with its tokenizer.
+            as_it_is: leave its attention alone, because somebody else works with it too.
+        """
         self.model = loaded.model
-        use_grouped_attention(self.model)
+        if not as_it_is:
+            from sixtyfold.engines.attention import use_grouped_attention
+
+            use_grouped_attention(self.model)
         self.tokenizer = loaded.tokenizer
         self.fingerprint = loaded.fingerprint
         self.directory = loaded.directory
@@ -69,9 +79,22 @@ class TorchEngine:
     def prefill(self, prompts: Sequence[Sequence[int]]) -> Batch:
         """Run prompts through the model, padded on the left.
 
+        Neighbours run together some at a time, so prompts in the order of their lengths are padded
+        little.
+
         Args:
             prompts: B non-empty id sequences.
         """
+        pieces = _pieces([len(each) for each in prompts], _AT_ONCE[self.device.type == "cuda"])
+        if len(pieces) > 1:
+            whole = _stacked([self._prefill(prompts[piece]) for piece in pieces])
+            if whole is not None:
+                return whole
+        return self._prefill(prompts)
+
+    def _prefill(self, prompts: Sequence[Sequence[int]]) -> Batch:
+        from sixtyfold.engines import cache as roomy
+
         longest = max(len(prompt) for prompt in prompts)
         rows = [[self.pad_id] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
         mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
@@ -79,7 +102,7 @@ class TorchEngine:
         mask_BL = torch.tensor(mask, device=self.device)
         batch = Batch(self.model, None, mask_BL)
         batch.forward(ids_BL, (mask_BL.cumsum(1) - 1).clamp(min=0))
-        batch.cache = with_room(batch.cache)
+        batch.cache = roomy.with_room(batch.cache)
         return batch
 
 
@@ -158,6 +181,38 @@ class Batch:
         branch = Batch(self.model, _pick(self.cache, index), self.mask_BL[index])
         branch.logits_BV = self.logits_BV[index]
         return branch
+
+
+def _pieces(lengths: Sequence[int], most: int) -> list[slice]:
+    """Cut rows into neighbours of at most `most` tokens with their padding, at least one row each.
+
+    >>> _pieces([9, 8, 3, 3, 2], 18)
+    [slice(0, 2, None), slice(2, 5, None)]
+    """
+    pieces, start, longest = [], 0, 0
+    for row, length in enumerate(lengths):
+        longest = max(longest, length)
+        if row > start and longest * (row + 1 - start) > most:
+            pieces.append(slice(start, row))
+            start, longest = row, length
+    return [*pieces, slice(start, len(lengths))]
+
+
+def _stacked(batches: Sequence[Batch]) -> Batch | None:
+    """Return the rows of several batches as one, or None where their caches cannot be put so."""
+    from sixtyfold.engines import cache as roomy
+
+    longest = max(batch.mask_BL.shape[1] for batch in batches)
+    whole = roomy.stacked([batch.cache for batch in batches], longest)
+    if whole is None:
+        return None
+    masks = [
+        torch.nn.functional.pad(batch.mask_BL, (longest - batch.mask_BL.shape[1], 0))
+        for batch in batches
+    ]
+    joined = Batch(batches[0].model, whole, torch.cat(masks))
+    joined.logits_BV = torch.cat([batch.logits_BV for batch in batches])
+    return joined
 
 
 def _pick(cache: Any, index: torch.Tensor) -> Any:

@@ -18,7 +18,7 @@ from sixtyfold.core.facts import check_facts, read_table
 from sixtyfold.core.stage import finished
 from sixtyfold.core.templates import check_subjects, check_templates, template_table
 from sixtyfold.sources.aliases import add_aliases
-from sixtyfold.sources.atlas import build_atlas
+from sixtyfold.sources.built_atlas import built_atlas
 from sixtyfold.sources.clean import clean
 from sixtyfold.sources.entityquestions import read_entityquestions
 from sixtyfold.sources.hub import read_hub
@@ -79,7 +79,7 @@ def open_facts(reference: str, options: ReadOptions | None = None) -> FactSet:
     path = Path(reference)
     if reference == "atlas":
         _refuse_unused(reference, options)
-        return _finish(*build_atlas(), "atlas", [], options)
+        return _finish(*built_atlas(), "atlas", [], options)
     if kind in READERS and rest.strip():
         return _read(kind, rest, options)
     if reference.strip() and path.is_dir():

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 
 from sixtyfold.engines.torch_engine import Batch
+from sixtyfold.stages.probe.distribution import Distribution
 from sixtyfold.stages.probe.trie import Trie
 
 _PAIRS_AT_ONCE = 96
@@ -48,7 +49,7 @@ def look_ahead(
     batch: Batch,
     asks: Sequence[Ask],
     ends_word: torch.Tensor | None,
-    temperature: float,
+    distribution: Distribution,
     tokens_left: int,
 ) -> list[Promise]:
     """Compute R for each ask.
@@ -57,7 +58,7 @@ def look_ahead(
         batch: the rows; stays as it is.
         asks: what to look at.
         ends_word: float32 [V], 1 for tokens that end a word; None where a hit needs none.
-        temperature: sampling temperature.
+        distribution: gives probabilities at the sampling temperature.
         tokens_left: tokens that may still be drawn, the first one included. A spelling that fills
             them is a hit without an end of word, as the text ends there.
 
@@ -73,7 +74,7 @@ def look_ahead(
     order = sorted(range(len(pairs)), key=lambda index: (len(pairs[index][1]), index))
     for start in range(0, len(order), _PAIRS_AT_ONCE):
         some = [pairs[index] for index in order[start : start + _PAIRS_AT_ONCE]]
-        _run(batch, asks, some, facts, ends_word, temperature)
+        _run(batch, asks, some, facts, ends_word, distribution)
     return [
         Promise(ask.trie, _reach(ask, seen, tokens_left))
         for ask, seen in zip(asks, facts, strict=True)
@@ -94,11 +95,10 @@ def _run(
     pairs: Sequence[tuple[int, tuple[int, ...]]],
     facts: list[dict[tuple[int, ...], _Seen]],
     ends_word: torch.Tensor | None,
-    temperature: float,
+    distribution: Distribution,
 ) -> None:
     branch = batch.fork([asks[number].row for number, _ in pairs])
-    logits_PLV = branch.extend([leaf for _, leaf in pairs])
-    p_PLV = torch.softmax(logits_PLV.float().div_(temperature), -1)
+    p_PLV = distribution(branch.extend([leaf for _, leaf in pairs]))
     ends_PL = (
         torch.ones(p_PLV.shape[:2]) if ends_word is None else (p_PLV @ ends_word).clamp(0, 1)
     ).tolist()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sixtyfold.engines.torch_engine import Batch, TorchEngine
 from sixtyfold.engines.vocabulary import Vocabulary
 from sixtyfold.stages.probe.answer_ends import watched
+from sixtyfold.stages.probe.distribution import Distribution
 from sixtyfold.stages.probe.estimators.draws import Draws
 from sixtyfold.stages.probe.estimators.survival import Survival
 from sixtyfold.stages.probe.paths import ClozePrompt, Paths, choose
@@ -131,13 +132,12 @@ class _Sampler:
         self.drawn = [[0] * len(each) for each in numbers]
         self.scored = [[0] * len(each) for each in numbers]
         self.values = [[0.0] * len(each) for each in numbers]
-        # Fresh memory for every distribution would cost more than the arithmetic: page faults.
-        self.scratch: torch.Tensor | None = None
+        self.distribution = Distribution(how.temperature)
         self.examples = [""] * len(prompts)
 
     def run(self) -> list[Estimate]:
         batch = self.engine.prefill([prompt.ids for prompt in self.prompts])
-        self.estimator.begin(batch, self._distribution(batch))
+        self.estimator.begin(batch, self.distribution(batch.logits_BV))
         paths = self._paths()
         if len(paths) != len(self.prompts) or (np.diff(paths.prompt_B) != 1).any():
             batch = batch.fork(torch.from_numpy(paths.prompt_B))
@@ -176,18 +176,10 @@ class _Sampler:
             np.array(uniforms),
         )
 
-    def _distribution(self, batch: Batch) -> torch.Tensor:
-        """Return float32 [B, V] next-token probabilities, in memory that the next call reuses."""
-        rows = len(batch)
-        if self.scratch is None or len(self.scratch) < rows:
-            self.scratch = torch.empty(batch.logits_BV.shape, device=self.engine.device)
-        p_BV = self.scratch[:rows].copy_(batch.logits_BV).div_(self.how.temperature)
-        return torch.softmax(p_BV, -1, out=p_BV)
-
     def _walk(self, batch: Batch, paths: Paths) -> None:
         """Draw all rows to their end; rows that have ended leave the batch a few at a time."""
         for step in range(self.how.max_new_tokens):
-            p_BV = self._distribution(batch)
+            p_BV = self.distribution(batch.logits_BV)
             self.estimator.remove(batch, p_BV, paths, step)
             tokens_B = choose(p_BV, paths.uniforms_BN2[:, step, 0])
             self._advance(paths, tokens_B.cpu().numpy(), step)

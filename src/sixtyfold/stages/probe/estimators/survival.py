@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from sixtyfold.engines.torch_engine import Batch, TorchEngine
+from sixtyfold.stages.probe.distribution import Distribution
 from sixtyfold.stages.probe.lookahead import Ask, Promise, look_ahead
 from sixtyfold.stages.probe.paths import ClozePrompt, Paths
 
@@ -45,7 +46,7 @@ class Survival:
         max_new_tokens: int,
     ) -> None:
         self.prompts = prompts
-        self.temperature = temperature
+        self.distribution = Distribution(temperature)
         self.max_new_tokens = max_new_tokens
         self.text: Callable[[Sequence[int]], str] = engine.text
         self.ends_V = torch.from_numpy(engine.vocabulary.ends_word).to(engine.device)
@@ -171,7 +172,7 @@ class Survival:
             batch,
             asks,
             self.ends_float_V if boundaries else None,
-            self.temperature,
+            self.distribution,
             self.max_new_tokens - step,
         )
         for place, prompt, token in asked:
