@@ -36,10 +36,11 @@ def test_macro_weights_strata_alike() -> None:
 def test_macro_by_hand() -> None:
     # strata 5/10 and 10/10, G = 2: smoothed 5.5/11 = .5 and 10.5/11 = .954545;
     # v = (.025 + .00433884) / 4 = .00733471; q = .727273; m = .198347 / .00733471 = 27.04219;
-    # Wilson of .75 over m: centre (20.28164 + 1.920729) / 30.88365 = .718904,
-    # half 1.959964 × sqrt(27.04219 × .1875 + .960365) / 30.88365 = .155850
+    # df = .0293388² / (.025²/9 + .00433884²/9) = 12.0326, t = 2.178158, t²/m = .175444;
+    # Wilson of .75 over m with this t: centre (.75 + .087722) / 1.175444 = .712686,
+    # half sqrt(.175444 × (.1875 + .043861)) / 1.175444 = .171400
     estimate = macro([5, 10], [10, 10])
-    assert estimate == pytest.approx((0.75, 0.563054, 0.874754, 20), abs=1e-5)
+    assert estimate == pytest.approx((0.75, 0.541286, 0.884086, 20), abs=1e-5)
 
 
 def test_macro_of_one_stratum_is_wilson() -> None:
@@ -121,6 +122,23 @@ def coverage(shares: list[float], size: int, seed: int) -> float:
 def test_macro_interval_covers_nominally(shares: list[float], size: int) -> None:
     # standard error of the simulated coverage: 0.6 points
     assert 0.93 <= coverage(shares, size, seed=1) <= 0.985
+
+
+@pytest.mark.parametrize(
+    ("shares", "sizes"),
+    [([0.5] * 5, (2, 3, 4, 6, 9)), ([0.7, 0.76, 0.81, 0.87, 0.92, 0.98], (4, 6, 8, 10, 12, 20))],
+)
+def test_macro_interval_covers_small_unequal_strata(
+    shares: list[float], sizes: tuple[int, ...]
+) -> None:
+    """With the normal quantile 90% and 92%."""
+    rng = np.random.default_rng(3)
+    truth, inside = float(np.mean(shares)), 0
+    for hits in rng.binomial(sizes, shares, size=(3000, len(sizes))):
+        estimate = macro(hits.tolist(), sizes)
+        assert estimate is not None
+        inside += estimate.low <= truth <= estimate.high
+    assert 0.935 <= inside / 3000 <= 0.965
 
 
 def test_interval_for_new_strata_covers_new_strata() -> None:

@@ -10,10 +10,12 @@ import pytest
 from made_up_run import RIGHT, answers, facts, stage
 from sixtyfold.core.errors import BadInput, IncompleteInput, OtherResult
 from sixtyfold.core.paired_tests import holm, micro_difference, stratified_difference
+from sixtyfold.core.stage import finished
 from sixtyfold.stages.compare.comparison import comparison
 from sixtyfold.stages.compare.run import plan, run
 from sixtyfold.stages.compare.spec import CompareSpec
 from sixtyfold.stages.compare.transitions import state_counts, transitions
+from sixtyfold.stages.compare.words import difference_table, state_table
 
 
 @pytest.fixture
@@ -74,9 +76,26 @@ def test_comparison_by_hand() -> None:
     assert found["family"] == [
         "in:micro", "in:these_relations", "in:new_relations", "out:micro", "out:these_relations",
     ]  # fmt: skip
+    capital = micro_difference(2, 0, 10)
+    assert capital is not None
     assert found["by_relation"][0] == {
         "relation": "capital", "kept": 6, "lost": 0, "gained": 2, "never": 2, "n": 10,
+        "value": 0.2, "low": round(capital.low, 6), "high": round(capital.high, 6),
     }  # fmt: skip
+    assert [row["level"] for row in found["by_level"]] == [0, 1, 2, 3, 4]
+
+
+def test_mean_over_levels_by_hand() -> None:
+    table = facts(60)
+    before = answers(table, {"capital": 30, "currency": 30, "river": 0})
+    after = answers(table, {"capital": 31, "currency": 30, "river": 0})  # gains one, of level 0
+    found = comparison(transitions(before, after))["domains"]
+    levels = stratified_difference([1, 0, 0, 0, 0], [0] * 5, [24] * 5)
+    assert levels is not None
+    got = found["in"]["these_levels"]
+    assert got.pop("p_holm") >= got["p"]
+    assert got == levels.rounded()
+    assert found["out"]["these_levels"] is None  # 12 facts a level are too few
 
 
 def test_holm_runs_over_all_tests_of_the_file() -> None:
@@ -125,6 +144,45 @@ def test_bare_tables(sides: tuple[Path, Path], tmp_path: Path) -> None:
     bare = sides[0] / "answers.parquet"
     found = run(CompareSpec(before=bare, after=sides[1], out=tmp_path / "c"))
     assert found.table("transitions").height == 30
+
+
+def test_tables_of_ones_own(sides: tuple[Path, Path], tmp_path: Path) -> None:
+    before, after = (finished(side).table("answers") for side in sides)
+    before.select("fact_id", pl.col("hit").cast(pl.Int8)).write_csv(tmp_path / "before.csv")
+    after.select("fact_id", "hit").write_ndjson(tmp_path / "after.jsonl")
+    spec = CompareSpec(
+        before=tmp_path / "before.csv", after=tmp_path / "after.jsonl", out=tmp_path / "c"
+    )
+    bare = run(spec)
+    whole = run(CompareSpec(before=sides[0], after=sides[1], out=tmp_path / "d"))
+    columns = ("fact_id", "hit_before", "hit_after", "state")
+    assert (
+        bare.table("transitions").select(columns).equals(whole.table("transitions").select(columns))
+    )
+    assert set(bare.table("transitions")["relation"]) == {"all"}
+    assert bare.json("comparison")["domains"]["in"]["n"] == 30
+    # one side says what the other does not
+    mixed = run(CompareSpec(before=tmp_path / "before.csv", after=sides[1], out=tmp_path / "e"))
+    assert mixed.json("comparison") == whole.json("comparison")
+    assert mixed.manifest["rules"] == {"before": None, "after": "standard"}
+
+
+def test_tables_for_people(sides: tuple[Path, Path], tmp_path: Path) -> None:
+    found = run(CompareSpec(before=sides[0], after=sides[1], out=tmp_path / "c")).json("comparison")
+    shown = difference_table(found)
+    # capital and currency: 4 of 20 gained, none lost, McNemar 2 / 2⁴. Each gained 2 of 10: both
+    # macros have p = .0986, and Holm's 5 × .0986 = .493 holds for the larger p as well.
+    assert shown.row(0, named=True) | {"95% interval": ""} == {
+        "domain": "in", "difference": "all facts alike (McNemar)", "points": "+20.0",
+        "95% interval": "", "p": "0.125", "p Holm": "0.493", "could see": "30.8", "facts": 20,
+    }  # fmt: skip
+    assert shown["domain"].to_list() == ["in", "in", "in", "out", "out"]
+    states = state_table(found)
+    assert states.row(0) == ("in", 10, 0, 4, 6, "", "")
+    assert states["facts of"].to_list() == [
+        "in", "out", *(f"level {i}" for i in range(5)),
+        "relation capital", "relation currency", "relation river",
+    ]  # fmt: skip
 
 
 def test_plan_does_nothing(sides: tuple[Path, Path], tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sixtyfold.stages.drift.measures import js, kl, log_probability, top_k_kl
+from sixtyfold.stages.drift import measures
+from sixtyfold.stages.drift.measures import js, kl, row_measures, top_k_kl
 
 LOGITS = arrays(np.float64, (3, 12), elements=st.floats(-30, 30))
 
@@ -43,9 +44,49 @@ def test_top_k_takes_the_tuned_models_ids_ties_in_id_order() -> None:
     assert top_k_kl(tuned, base, k=2)[1] == pytest.approx([0.3])
 
 
-def test_log_probability_by_hand() -> None:
-    rows = logits([0.2, 0.8], [0.5, 0.5])
-    assert log_probability(rows, np.array([1, 0])) == pytest.approx([np.log(0.8), np.log(0.5)])
+def test_rows_by_hand() -> None:
+    tuned, base = logits([0.5, 0.5], [0.2, 0.8]), logits([0.25, 0.75], [0.5, 0.5])
+    found = row_measures(tuned, base, np.array([1, 0]))
+    assert found.kl_tuned_base == pytest.approx(kl(tuned, base))
+    assert found.kl_base_tuned == pytest.approx(kl(base, tuned))
+    assert found.js == pytest.approx(js(base, tuned))
+    assert found.logp_base == pytest.approx([np.log(0.75), np.log(0.5)])
+    assert found.logp_tuned == pytest.approx([np.log(0.5), np.log(0.2)])
+    assert (found.outside_base.tolist(), found.outside_tuned.tolist()) == ([0, 0], [0, 0])
+
+
+def test_tokens_of_one_model_only_are_outside() -> None:
+    tuned, base = logits([0.4, 0.4, 0.2]), logits([0.25, 0.75])
+    found = row_measures(tuned, base, np.array([0]))
+    assert found.outside_tuned == pytest.approx([0.2])
+    assert found.outside_base == pytest.approx([0.0])
+    assert found.kl_tuned_base == pytest.approx(kl(logits([0.5, 0.5]), base))
+    assert found.logp_tuned == pytest.approx([np.log(0.4)])  # of all its tokens
+    back = row_measures(base, tuned, np.array([0]))
+    assert back.kl_base_tuned == pytest.approx(found.kl_tuned_base)
+    assert back.outside_base == pytest.approx([0.2])
+    # the tuned model's largest logit is none of the base's: the next ones are taken
+    drift, covered = top_k_kl(logits([0.2, 0.1, 0.7]), base, k=2)
+    assert drift == pytest.approx(kl(logits([2 / 3, 1 / 3]), base))
+    assert covered == pytest.approx([1.0])
+
+
+def test_tokens_a_model_excludes() -> None:
+    never, some = np.array([[0.0, 0.0, -np.inf]]), logits([0.4, 0.4, 0.2])
+    assert kl(never, some) == pytest.approx([np.log(0.5 / 0.4)])
+    assert kl(never, never) == pytest.approx([0.0])
+    assert kl(some, never).tolist() == [np.inf]
+    assert np.isfinite(js(some, never)).all()
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    tuned, base = random.normal(size=(2, 7, 5)).astype(np.float32)
+    ids = np.array([0, 1, 2, 3, 4, 0, 1])
+    whole = row_measures(tuned, base, ids)
+    monkeypatch.setattr(measures, "_BLOCK", 11)
+    for one, two in zip(whole, row_measures(tuned, base, ids), strict=True):
+        assert one == pytest.approx(two)
 
 
 @given(LOGITS, LOGITS, st.floats(-50, 50))

@@ -21,8 +21,8 @@ def transitions(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         Columns fact_id, relation, level, domain, split, hit_before, hit_after, state,
-        answer_before, answer_after; sorted by fact_id. A level known to one table only is taken
-        from it.
+        answer_before, answer_after; sorted by fact_id. Relation, domain and level known to one
+        table only are taken from it; where neither says, all is one relation `all`, domain `in`.
 
     Raises:
         BadInput: the tables share no fact, or one shared fact has two relations or domains.
@@ -57,9 +57,9 @@ def transitions(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     )
     return joined.select(
         "fact_id",
-        "relation",
+        pl.coalesce("relation", "relation_after", pl.lit("all")).alias("relation"),
         pl.coalesce("level", "level_after").alias("level"),
-        "domain",
+        pl.coalesce("domain", "domain_after", pl.lit("in")).alias("domain"),
         "split",
         hit.alias("hit_before"),
         hit_after,

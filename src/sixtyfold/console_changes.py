@@ -1,0 +1,59 @@
+"""What a person sees of a comparison and of drift; the rest is `console.py`'s."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from sixtyfold.console import show_stage, show_table
+from sixtyfold.core.spec import Spec
+from sixtyfold.core.stage import Finished
+from sixtyfold.reporting.untrusted import visible
+
+_TOKENS_SHOWN = 10
+_LONG = {"drift", "drift_positions"}  # tables of facts, which nobody reads on a screen
+
+
+def show_comparison(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
+    """Show what was kept and lost, and the differences with their tests."""
+    from sixtyfold.stages.compare.words import FOOT, difference_table, state_table
+
+    comparison = result.json("comparison")
+    if not silent:
+        show_table(state_table(comparison), spec, silent=False)
+        show_table(difference_table(comparison), spec, silent=False)
+        _say(FOOT)
+        for side, other in (("before", "after"), ("after", "before")):
+            alone = result.manifest[f"only_{side}"]
+            if alone:
+                _say(f"- {alone} facts stand in {side} only and are left out (not in {other})")
+    return {**show_stage(result, spec, silent=silent), "comparison": comparison}
+
+
+def show_drift(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
+    """Show mean drift by group, the tokens that moved most, and whether drift predicts loss."""
+    from sixtyfold.stages.drift.words import (
+        prediction_table,
+        summary_table,
+        tokens_table,
+        words_of,
+    )
+
+    tables = {name: result.table(name) for name in result.manifest["rows"] if name not in _LONG}
+    if not silent:
+        show_table(summary_table(tables["drift_summary"]), spec, silent=False)
+        tokens = tables["drift_tokens"]
+        if tokens.height:
+            show_table(tokens_table(tokens, _TOKENS_SHOWN), spec, silent=False)
+        if "drift_prediction" in tables:
+            show_table(prediction_table(tables["drift_prediction"]), spec, silent=False)
+        for line in words_of(result.manifest):
+            _say(line)
+    rows = {name: table.to_dicts() for name, table in tables.items()}
+    return {**show_stage(result, spec, silent=silent), **rows}
+
+
+def _say(text: str) -> None:
+    shown = visible(text, longest=len(text))
+    Console().print(shown, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sixtyfold.core.replicates import replicated_difference
+
+
+def test_value_is_the_macro_mean_over_replicas() -> None:
+    before = np.array([[0, 0, 1], [1, 0, 1]], dtype=bool)
+    after = np.array([[1, 0, 1], [1, 0, 0]], dtype=bool)
+    found = replicated_difference(before, after, ["a", "a", "b"])
+    # Replica 0: a +1/2, b 0: macro .25; replica 1: a 0, b −1: macro −.5.
+    assert found.value == pytest.approx(-0.125)
+
+
+def test_error_adds_facts_and_replicas() -> None:
+    before = np.zeros((2, 4), dtype=bool)
+    after = np.array([[1, 1, 0, 0], [1, 0, 0, 0]], dtype=bool)
+    found = replicated_difference(before, after, ["a"] * 4)
+    # Facts: means 1, .5, 0, 0 and the two pseudo-observations ±1 on 4 + 2 facts.
+    facts = ((1 + 0.25 + 2) / 6 - (1.5 / 6) ** 2) / 6
+    replicas = np.var([0.5, 0.25], ddof=1) / 2
+    assert found.error == pytest.approx(np.sqrt(facts + replicas))
+    assert found.lower < found.value < found.upper
+
+
+def test_one_replica_has_the_error_of_its_facts() -> None:
+    hits = np.array([[1, 0, 1, 1]], dtype=bool)
+    found = replicated_difference(np.zeros_like(hits), hits, ["a"] * 4)
+    assert found.freedom == pytest.approx(3)
+
+
+def test_equal_answers_differ_by_nothing_with_some_doubt() -> None:
+    hits = np.ones((3, 20), dtype=bool)
+    found = replicated_difference(hits, hits, ["a"] * 20)
+    assert found.value == 0
+    assert found.upper > 0
+    assert found.p_above_zero == pytest.approx(0.5)
+
+
+def test_different_facts_are_refused() -> None:
+    with pytest.raises(ValueError, match="same facts"):
+        replicated_difference(np.ones((2, 3), bool), np.ones((2, 4), bool), ["a"] * 3)
+
+
+@pytest.mark.parametrize(("replicas", "of_sets"), [(3, 0.0), (3, 0.6), (5, 0.3)])
+def test_upper_bounds_hold_for_new_facts_and_new_sets(replicas: int, of_sets: float) -> None:
+    """Logit model: difficulty of the fact, quality of each set, five relations of unequal size."""
+    random = np.random.default_rng(5)
+    sizes = np.array([10, 15, 25, 40, 60])
+    strata = np.repeat(list("abcde"), sizes).tolist()
+    trials, shift = 400, -0.4
+    nodes, weights = np.polynomial.hermite_e.hermegauss(41)
+
+    def share(centre: float, spread: float) -> float:
+        """Probability of a hit, averaged over facts and sets."""
+        p = 1 / (1 + np.exp(-(centre + spread * nodes)))
+        return float(p @ weights / weights.sum())
+
+    spread = float(np.hypot(1.5, of_sets))
+    truth = share(0.3 + shift, spread) - share(0.3, spread)
+    held = 0
+    for _ in range(trials):
+        fact = random.normal(0, 1.5, len(strata))
+        sides = []
+        for centre in (0.3, 0.3 + shift):
+            quality = random.normal(0, of_sets, (replicas, 1))
+            p = 1 / (1 + np.exp(-(centre + fact + quality)))
+            sides.append(random.random(p.shape) < p)
+        held += truth <= replicated_difference(*sides, strata).upper
+    assert held / trials >= 0.93
