@@ -146,7 +146,7 @@ def load_model(reference: str, options: ModelOptions) -> LoadedModel:
 def _load(directory: Path, fingerprint: str, device: str, options: ModelOptions) -> LoadedModel:
     arguments: dict[str, Any] = {"dtype": resolve_dtype(options.dtype, device)}
     if options.load_in_4bit:
-        arguments["quantization_config"] = _four_bit(device)
+        arguments["quantization_config"] = four_bit_config(device)
     model = read_model(directory, trust_remote_code=options.trust_remote_code, **arguments)
     if not options.load_in_4bit:
         model = model.to(device)
@@ -253,7 +253,12 @@ def cpu_has_bfloat16() -> bool:
     return bool(flags & {"amx_bf16", "avx512_bf16", "bf16"})
 
 
-def _four_bit(device: str) -> Any:
+def four_bit_config(device: str) -> Any:
+    """Return how transformers loads weights in 4 bit.
+
+    Raises:
+        BadInput: bitsandbytes or a CUDA GPU is missing.
+    """
     import importlib.util
 
     if importlib.util.find_spec("bitsandbytes") is None or not device.startswith("cuda"):

@@ -2,50 +2,93 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sixtyfold.core.checkpoint_saving import save_checkpoint
-from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
+from sixtyfold.core.cost import forward_seconds, operations_per_second
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.models import (
     load_tokenizer,
     model_directory,
     model_fingerprint,
     model_licence,
-    read_model,
     resolve_device,
 )
 from sixtyfold.core.prompts import PromptOptions
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage, write_atomic
 from sixtyfold.stages.tune.examples import Example, encode_examples
+from sixtyfold.stages.tune.memory import Training, device_memory, planned_training, refuse_if_short
+from sixtyfold.stages.tune.processes import (
+    Processes,
+    examples_at_once,
+    join_processes,
+    one_line_errors,
+    peers,
+)
 from sixtyfold.stages.tune.spec import TuneSpec
 
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
 
-def run(spec: TuneSpec) -> Finished:
+    from sixtyfold.stages.tune.train import Trained
+
+
+def run(
+    spec: TuneSpec,
+    callbacks: Sequence[TrainerCallback] = (),
+    inputs: Mapping[str, str] = MappingProxyType({}),
+) -> Finished:
     """Fine-tune on a selection.
+
+    Started by `accelerate launch` this runs in every process; the first one alone writes.
+
+    Args:
+        spec: the options.
+        callbacks: further callbacks of transformers, called while it trains.
+        inputs: name to fingerprint of what they read, where that decides the result.
 
     Returns:
         the stage; its directory is also an ordinary checkpoint (safetensors, tokenizer, chat
-        template), with `training.json`: examples, target tokens, steps and losses as counted.
+        template), with `training.json`: examples, target tokens and steps as counted, loss,
+        learning rate and examples of every step.
 
     Raises:
-        BadInput: a row is empty or too long, or was selected in another prompt form.
+        BadInput: a row is empty or too long, or was selected in another prompt form; options do
+            not fit together; the device has too little memory.
         Corrupted: the model's files are damaged.
         SixtyfoldError: the training was not what was asked for; nothing is saved then.
+        OSError: a file cannot be written; what stood there before stays.
     """
+    device = resolve_device(spec.device)
+    processes = join_processes(device)
+    examples_at_once(spec.recipe.batch, spec.accumulate, processes.number)
     selection = finished(spec.selection, "select")
     _check_form(selection, spec)
-    directory = model_directory(spec.model, spec.revision)
-    inputs = {"model": model_fingerprint(directory), "selection": selection.fingerprint}
-    with open_stage("tune", spec, inputs) as stage:
-        if stage.complete:
+    with processes.main_first():
+        directory = model_directory(spec.model, spec.revision)
+    with one_line_errors(processes), contextlib.ExitStack() as held:
+        stage = None
+        if processes.main:
+            read = {"model": model_fingerprint(directory), "selection": selection.fingerprint}
+            stage = held.enter_context(open_stage("tune", spec, {**read, **inputs}))
+        if processes.from_main(stage is not None and stage.complete):
             return finished(spec.out, "tune")
         tokenizer = load_tokenizer(directory)
         examples = encode_examples(selection.table("selection"), tokenizer, spec, spec.max_length)
-        with stage.timed("train"):
-            report = _train_and_save(stage, directory, tokenizer, examples, spec)
-        return stage.finish({"examples": len(examples)}, training=report)
+        _fitting_training(directory, examples, spec, device, processes)
+        here = _Here(directory, tokenizer, examples, device, processes)
+        trained = _train(stage, here, spec, callbacks)
+        with _timed(stage, "save"):
+            report = _save(stage, trained, here, spec)
+        if stage is not None:
+            stage.finish({"examples": len(examples)}, training={**report, **peers(processes)})
+        processes.wait()
+        return finished(spec.out, "tune")
 
 
 def _check_form(selection: Finished, spec: TuneSpec) -> None:
@@ -60,26 +103,85 @@ def _check_form(selection: Finished, spec: TuneSpec) -> None:
             )
 
 
-def _train_and_save(
-    stage: StageDirectory, directory: Path, tokenizer: Any, examples: list[Example], spec: TuneSpec
-) -> dict[str, Any]:
+def _fitting_training(
+    directory: Path, examples: list[Example], spec: TuneSpec, device: str, processes: Processes
+) -> Training:
+    """Return what decides the training's memory; refuse one that the device cannot hold."""
+    longest = max(len(example.input_ids) for example in examples)
+    training = planned_training(directory, spec, device, longest, processes)
+    refuse_if_short(training, _free(device, processes), device)
+    return training
+
+
+def _free(device: str, processes: Processes) -> float:
+    """Return the bytes free for each process; those on processors share them."""
+    return device_memory(device) / (processes.number if device == "cpu" else 1)
+
+
+class _Here(NamedTuple):
+    """What a training is made from, and where it runs."""
+
+    directory: Path
+    tokenizer: Any
+    examples: list[Example]
+    device: str
+    processes: Processes
+
+
+def _train(
+    stage: StageDirectory | None,
+    here: _Here,
+    spec: TuneSpec,
+    callbacks: Sequence[TrainerCallback],
+) -> Trained:
     from transformers import set_seed
 
-    from sixtyfold.stages.tune.train import train
+    from sixtyfold.stages.tune.train import Setting, train
+    from sixtyfold.stages.tune.weights import read_trainable
 
     set_seed(spec.seed)
-    model = read_model(directory, trust_remote_code=spec.trust_remote_code, dtype="float32")
-    trained = train(model.to(resolve_device(spec.device)), tokenizer, examples, spec)
-    save_checkpoint(trained.model, tokenizer, stage.path)
-    report = {
-        "examples": trained.examples_seen,
-        "target_tokens": trained.target_tokens_seen,
-        "steps": trained.steps,
-    }
-    stage.write_json("training", {**report, "losses": trained.losses})
+    with _timed(stage, "load"):
+        model = read_trainable(here.directory, spec, here.device, here.processes)
+    setting = Setting(here.device, here.processes, spec.out / "parts" / "training")
+    with _timed(stage, "train"):
+        return train(model, here.tokenizer, here.examples, spec, setting, callbacks)
+
+
+def _timed(stage: StageDirectory | None, what: str) -> AbstractContextManager[None]:
+    """Time a block where this process writes."""
+    return contextlib.nullcontext() if stage is None else stage.timed(what)
+
+
+def _save(
+    stage: StageDirectory | None, trained: Trained, here: _Here, spec: TuneSpec
+) -> dict[str, int]:
+    """Write checkpoint, record and card; in processes that do not write, help gather weights."""
+    from sixtyfold.stages.tune.proof import counts
+    from sixtyfold.stages.tune.weights import whole_model
+
+    directory, tokenizer = here.directory, here.tokenizer
+    whole = whole_model(trained.trainer, directory, spec, spec.out / "adapter")
+    report = counts(trained.steps, here.examples)
+    if stage is None or whole is None:
+        return report
+    save_checkpoint(whole.model, tokenizer, stage.path, whole.state_dict)
+    stage.write_json("training", {**report, **_record(trained, here.examples, tokenizer)})
     card = model_card(spec, report, model_licence(directory, spec.model))
     write_atomic(stage.path / "README.md", lambda path: path.write_text(card, encoding="utf-8"))
     return report
+
+
+def _record(trained: Trained, examples: list[Example], tokenizer: Any) -> dict[str, Any]:
+    """Return what `training.json` says beyond the counts."""
+    return {
+        "losses": [step.loss for step in trained.steps],
+        "learning_rates": [step.learning_rate for step in trained.steps],
+        "examples_of_steps": [
+            [examples[row].fact_id for row in step.rows] for step in trained.steps
+        ],
+        "end_token": tokenizer.eos_token,
+        "settings": trained.settings,
+    }
 
 
 def model_card(spec: TuneSpec, report: dict[str, Any], licence: str | None) -> str:
@@ -99,18 +201,38 @@ def model_card(spec: TuneSpec, report: dict[str, Any], licence: str | None) -> s
 
 def plan(spec: TuneSpec) -> dict[str, Any]:
     """Return what a run would do, without doing it; raises what `run` raises."""
+    device = resolve_device(spec.device)
+    processes = join_processes(device)
+    at_once = examples_at_once(spec.recipe.batch, spec.accumulate, processes.number)
     selection = finished(spec.selection, "select")
+    _check_form(selection, spec)
     directory = model_directory(spec.model, spec.revision)
     examples = encode_examples(
         selection.table("selection"), load_tokenizer(directory), spec, spec.max_length
     )
-    weights = parameters(directory)
-    tokens = sum(len(example.input_ids) for example in examples) * spec.epochs
-    speed = operations_per_second("float32", spec.device)
+    training = _fitting_training(directory, examples, spec, device, processes)
+    seen = planned_rows(len(examples), spec)
+    tokens = sum(len(example.input_ids) for example in examples) * seen / len(examples)
+    targets = sum(example.targets for example in examples) * seen / len(examples)
+    speed = operations_per_second(spec.dtype, device)
     return {
         "examples": len(examples),
-        "target_tokens": sum(example.targets for example in examples) * spec.epochs,
-        "steps": -(-len(examples) // spec.batch) * spec.epochs,
-        "gigabytes_of_weights_gradients_and_adam": round(weights * 16 / 1e9, 2),
-        "estimated_seconds": round(3 * forward_seconds(weights, tokens, 0, speed)),
+        "examples_seen": seen,
+        "target_tokens": round(targets),
+        "steps": spec.recipe.steps(len(examples)),
+        "examples_at_once": at_once,
+        "processes": processes.number,
+        "learning_rate": spec.learning_rate,
+        **training.needs().in_gigabytes(),
+        "gigabytes_free": round(_free(device, processes) / 1e9, 2),
+        "estimated_seconds": round(
+            3 * forward_seconds(training.shape.parameters, round(tokens), 0, speed)
+        ),
     }
+
+
+def planned_rows(examples: int, spec: TuneSpec) -> int:
+    """Return how many examples all steps together train on, repeats counted."""
+    recipe = spec.recipe
+    passes, left = divmod(recipe.steps(examples), recipe.steps_per_pass(examples))
+    return passes * examples + left * recipe.batch

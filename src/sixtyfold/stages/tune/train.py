@@ -1,167 +1,117 @@
-"""Train with TRL's `SFTTrainer`, and prove what it trained on."""
+"""Train with TRL's `SFTTrainer`, from the beginning or from the last complete state."""
 
 from __future__ import annotations
 
-import math
-import tempfile
+import os
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from sixtyfold.core.errors import SixtyfoldError
-from sixtyfold.core.models import cpu_has_bfloat16
+from accelerate.utils import patch_environment
+from transformers import PrinterCallback, TrainerCallback
+
 from sixtyfold.core.progress import progress_bar
-from sixtyfold.stages.tune.examples import IGNORED, Example
+from sixtyfold.stages.tune.arguments import RECORDED, trainer_arguments
+from sixtyfold.stages.tune.examples import Example
+from sixtyfold.stages.tune.processes import Processes
+from sixtyfold.stages.tune.proof import Step, check_dataset, check_ends, check_steps, steps_of
+from sixtyfold.stages.tune.resume import KeepStates, last_state
 from sixtyfold.stages.tune.spec import TuneSpec
+from sixtyfold.stages.tune.trainer import ProvingTrainer
+from sixtyfold.stages.tune.weights import lora
 
 
 class Trained(NamedTuple):
     """What was trained: counted while it ran, not computed beforehand."""
 
-    model: Any
-    examples_seen: int
-    target_tokens_seen: int
-    steps: int
-    losses: list[float]
+    trainer: ProvingTrainer
+    steps: list[Step]
+    settings: dict[str, Any]
+    """The trainer's own options that decide the result."""
 
 
-class _CountingCollator:
-    """Count the examples and target tokens that reach the model."""
+class Setting(NamedTuple):
+    """Where a training runs."""
 
-    def __init__(self, collate: Any) -> None:
-        self.collate = collate
-        self.examples = 0
-        self.targets = 0
-
-    def __call__(self, rows: list[dict[str, Any]]) -> Any:
-        batch = self.collate(rows)
-        self.examples += len(rows)
-        self.targets += int((batch["labels"] != IGNORED).sum())
-        return batch
+    device: str
+    processes: Processes
+    folder: Path
+    """Where its states are kept."""
 
 
-def train(model: Any, tokenizer: Any, examples: Sequence[Example], spec: TuneSpec) -> Trained:
-    """Train a float32 model in place and return it with the counts.
+def train(
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    spec: TuneSpec,
+    setting: Setting,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Trained:
+    """Train a model in place.
+
+    Args:
+        model: as `read_trainable` returned it.
+        tokenizer: its tokenizer.
+        examples: the training examples.
+        spec: the options given.
+        setting: device, processes and folder.
+        callbacks: further callbacks of transformers.
 
     Raises:
+        BadInput: options do not fit together or a package is missing.
+        OtherResult: the states kept are those of another number of processes.
         SixtyfoldError: what was trained is not what was asked for, or the loss is not a number.
+        OSError: a state cannot be written.
     """
-    from datasets import Dataset
-    from transformers import PrinterCallback
-    from trl import SFTTrainer
-
-    rows = Dataset.from_list([{"input_ids": e.input_ids, "labels": e.labels} for e in examples])
-    with tempfile.TemporaryDirectory() as scratch:
-        trainer = SFTTrainer(
+    arguments = trainer_arguments(spec, setting.device, setting.processes, setting.folder)
+    check_ends(examples, tokenizer.eos_token_id)
+    # PEFT asks models by a name that transformers is about to drop.
+    silent = warnings.catch_warnings(action="ignore", category=FutureWarning)
+    with silent, patch_environment(**_tensorboard_folder(spec.out)):
+        trainer = ProvingTrainer(
+            examples,
+            tokenizer.eos_token_id,
             model=model,
-            args=trainer_arguments(spec, scratch, model),
-            train_dataset=rows,
+            args=arguments,
             processing_class=tokenizer,
-            peft_config=_lora(spec),
+            peft_config=lora(spec),
         )
-        trainer.remove_callback(PrinterCallback)
-        check_dataset(trainer.train_dataset, examples)
-        counting = _CountingCollator(trainer.data_collator)
-        trainer.data_collator = counting
-        with progress_bar("tune", planned_steps(examples, spec)) as advance:
-            trainer.add_callback(_each_step(advance))
-            trainer.train()
-        losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-        trained = trainer.model
-        if spec.lora_rank is not None:
-            trained = trained.merge_and_unload()
-        found = Trained(
-            trained, counting.examples, counting.targets, trainer.state.global_step, losses
-        )
-    check_trained(found, examples, spec)
-    return found
+    trainer.remove_callback(PrinterCallback)
+    check_dataset(trainer.train_dataset.select(range(len(examples))), examples)
+    state = last_state(setting.folder, setting.processes)
+    with progress_bar("tune", spec.recipe.steps(len(examples))) as advance:
+        trainer.add_callback(_EachStep(advance))
+        for each in callbacks:
+            if hasattr(each, "attach"):  # adds itself, to reach the trainer's log and trackers
+                each.attach(trainer)
+            else:
+                trainer.add_callback(each)
+        kept = KeepStates(setting.folder, spec.checkpoint_every, setting.processes)
+        trainer.add_callback(kept)
+        trainer.train(resume_from_checkpoint=None if state is None else str(state))
+    steps = steps_of(trainer.state.log_history)
+    check_steps(steps, len(examples), spec.recipe)
+    return Trained(trainer, steps, _settings(arguments))
 
 
-def planned_steps(examples: Sequence[Example], spec: TuneSpec) -> int:
-    """Return the number of optimiser steps."""
-    return -(-len(examples) // spec.batch) * spec.epochs
+class _EachStep(TrainerCallback):  # type: ignore[misc]
+    """Call a function after every optimiser step."""
+
+    def __init__(self, advance: Callable[[], None]) -> None:
+        self.advance = advance
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.advance()
 
 
-def _each_step(advance: Callable[[], None]) -> Any:
-    """Return a trainer callback that calls `advance` after every optimiser step."""
-    from transformers import TrainerCallback
-
-    class EachStep(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            advance()
-
-    return EachStep()
+def _tensorboard_folder(out: Path) -> dict[str, str]:
+    """Return where tensorboard writes: not into the trainer's own folder, which is removed."""
+    name = "TENSORBOARD_LOGGING_DIR"
+    return {name: os.environ.get(name, str(out / "tensorboard"))}
 
 
-def trainer_arguments(spec: TuneSpec, scratch: str, model: Any) -> Any:
-    """Return the `SFTConfig` of a spec; nothing is saved, reported or shown by the trainer."""
-    from trl import SFTConfig
-
-    on_cpu = model.device.type == "cpu"
-    # The name of one option below differs between supported versions of transformers.
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):
-        return SFTConfig(
-            output_dir=scratch,
-            per_device_train_batch_size=spec.batch,
-            num_train_epochs=spec.epochs,
-            learning_rate=spec.learning_rate,
-            lr_scheduler_type="cosine",
-            warmup_steps=spec.warmup_steps,
-            max_length=None,
-            packing=False,
-            bf16=(not on_cpu) or cpu_has_bfloat16(),
-            use_cpu=on_cpu,
-            gradient_checkpointing=False,
-            logging_steps=1,
-            logging_nan_inf_filter=False,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            seed=spec.seed,
-            data_seed=spec.seed,
-            dataloader_pin_memory=False,
-        )
-
-
-def check_dataset(dataset: Any, examples: Sequence[Example]) -> None:
-    """Assert that the trainer holds every example with exactly our ids and labels."""
-    if len(dataset) != len(examples):
-        raise SixtyfoldError(
-            f"the trainer kept {len(dataset)} of {len(examples)} examples; none may be dropped"
-        )
-    for row, example in zip(dataset, examples, strict=True):
-        same = row["input_ids"] == example.input_ids and row["labels"] == example.labels
-        if not same:
-            raise SixtyfoldError(f"the trainer changed example {example.fact_id}")
-
-
-def check_trained(found: Trained, examples: Sequence[Example], spec: TuneSpec) -> None:
-    """Assert examples, target tokens, steps and loss of a finished training."""
-    steps = planned_steps(examples, spec)
-    targets = sum(example.targets for example in examples) * spec.epochs
-    wanted = (len(examples) * spec.epochs, targets, steps)
-    seen = (found.examples_seen, found.target_tokens_seen, found.steps)
-    if wanted != seen:
-        raise SixtyfoldError(
-            f"trained (examples, target tokens, steps) {seen}, asked for {wanted}; "
-            "nothing was saved"
-        )
-    broken = [index + 1 for index, loss in enumerate(found.losses) if not math.isfinite(loss)]
-    if broken:
-        raise SixtyfoldError(
-            f"the loss of step {broken[0]} is not a number; lower --learning-rate; "
-            "nothing was saved"
-        )
-
-
-def _lora(spec: TuneSpec) -> Any:
-    if spec.lora_rank is None:
-        return None
-    from peft import LoraConfig
-
-    return LoraConfig(
-        r=spec.lora_rank,
-        lora_alpha=2 * spec.lora_rank,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
+def _settings(arguments: Any) -> dict[str, Any]:
+    """Return the trainer's options that decide the result, as JSON values."""
+    found = {name: getattr(arguments, name) for name in RECORDED}
+    return {name: getattr(value, "value", value) for name, value in found.items()}
