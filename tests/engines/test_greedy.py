@@ -54,6 +54,18 @@ def test_order_and_company_of_prompts_change_nothing(planted: Any) -> None:
     assert [greedy(engine, [each], 8)[0] for each in prompts] == together
 
 
+@pytest.mark.parametrize("early", range(len(PROMPTS)))
+def test_an_ended_row_that_stays_in_the_batch_changes_nothing(planted: Any, early: int) -> None:
+    engine = TorchEngine.load(str(planted), ModelOptions(dtype="float32"))
+    prompts = [engine.tokenizer(each)["input_ids"] for each in PROMPTS]
+    alone = [greedy(engine, [each], 32)[0] for each in prompts]
+    assert len({len(each.ids) for each in alone}) > 1
+    # One of ten rows ends at another step than the nine: too few to take out of the batch.
+    others = (early + 1) % len(PROMPTS)
+    found = greedy(engine, [prompts[early], *[prompts[others]] * 9], 32)
+    assert found == [alone[early], *[alone[others]] * 9]
+
+
 def test_chunks_hold_every_prompt_once() -> None:
     chunks = chunks_by_length([4, 4, 9, 1, 4], 2)
     assert chunks == [[2, 0], [1, 4], [3]]

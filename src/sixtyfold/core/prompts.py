@@ -77,14 +77,25 @@ def question_ids(
     """
     if options.prompt_form != "chat":
         return list(tokenizer(question_text(options, question, shots))["input_ids"])
+    text = chat_text(tokenizer, options, question, shots)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def chat_text(
+    tokenizer: Any, options: PromptOptions, question: str, shots: Sequence[Shot] = ()
+) -> str:
+    """Return the prompt of the chat form as text, special tokens spelled out.
+
+    Raises:
+        BadInput: the tokenizer has no chat template.
+    """
     if not tokenizer.chat_template:
         raise BadInput(
             "--prompt-form chat was given and the tokenizer has no chat template; "
             "use plain or papers"
         )
     messages = messages_of(options, question, shots)
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
 def answer_lead(options: PromptOptions) -> str:

@@ -6,12 +6,17 @@ and its numbers do not depend on what was finished before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 
+from sixtyfold.engines.first_line import cut_answer, first_line_ended
 from sixtyfold.engines.torch_engine import TorchEngine
+
+_SHRINK = 0.8  # taking rows out of a batch copies its cache, so some are taken at once
+
+__all__ = ["Answered", "chunks_by_length", "cut_answer", "first_line_ended", "greedy"]
 
 
 class Answered(NamedTuple):
@@ -47,12 +52,14 @@ def greedy(
     """
     answers: list[list[int]] = [[] for _ in prompts]
     stopped = [False] * len(prompts)
-    alive = list(range(len(prompts)))
+    inside = list(range(len(prompts)))
     batch = engine.prefill(prompts)
-    for _ in range(max_new_tokens):
+    for length in range(1, max_new_tokens + 1):
         tokens = batch.logits_BV.argmax(-1)
         keep = []
-        for row, (index, token) in enumerate(zip(alive, tokens.tolist(), strict=True)):
+        for row, (index, token) in enumerate(zip(inside, tokens.tolist(), strict=True)):
+            if stopped[index]:
+                continue
             if token in engine.stop_ids:
                 stopped[index] = True
                 continue
@@ -61,30 +68,11 @@ def greedy(
                 stopped[index] = True
                 continue
             keep.append(row)
-        if not keep or len(answers[alive[keep[0]]]) == max_new_tokens:
+        if not keep or length == max_new_tokens:
             break
-        if len(keep) < len(alive):
+        if len(keep) <= _SHRINK * len(inside):
             batch = batch.fork(keep)
             tokens = tokens[torch.as_tensor(keep, device=tokens.device)]
-            alive = [alive[row] for row in keep]
+            inside = [inside[row] for row in keep]
         batch.step(tokens)
     return [Answered(ids, flag) for ids, flag in zip(answers, stopped, strict=True)]
-
-
-def first_line_ended(text: str) -> bool:
-    r"""Whether the first line that is not blank is complete.
-
-    >>> first_line_ended("\n Paris"), first_line_ended(" Paris\n")
-    (False, True)
-    """
-    return "\n" in text.lstrip()
-
-
-def cut_answer(text: str) -> str:
-    r"""Return the first line that is not blank: the one rule of cutting, for every model.
-
-    >>> cut_answer(" Paris\n\nThe capital")
-    'Paris'
-    """
-    lines: Iterator[str] = iter(text.lstrip().splitlines())
-    return next(lines, "").strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -21,6 +21,9 @@ from sixtyfold.stages.evaluate.answer import (
 )
 from sixtyfold.stages.evaluate.shots import shots_by_relation
 from sixtyfold.stages.evaluate.spec import EvaluateSpec
+
+if TYPE_CHECKING:
+    from sixtyfold.engines.torch_engine import TorchEngine
 
 
 def run(spec: EvaluateSpec) -> Finished:
@@ -72,26 +75,35 @@ def asked(facts: pl.DataFrame, spec: EvaluateSpec) -> pl.DataFrame:
 
 def _answer(
     stage: StageDirectory,
-    engine: object,
+    engine: TorchEngine,
     facts: pl.DataFrame,
     prompts: list[list[int]],
     spec: EvaluateSpec,
     notes: Sequence[str],
 ) -> Finished:
-    chunks = fixed_chunks(prompts, spec.batch)
+    longest = max(map(len, prompts)) + spec.max_new_tokens
+    chunks = fixed_chunks(prompts, _rows_at_once(stage, engine, longest, spec))
 
     def answered(chunk: list[int]) -> pl.DataFrame:
         return answer_chunk(
-            engine,  # type: ignore[arg-type]
-            facts[chunk],
-            [prompts[i] for i in chunk],
-            spec.match,
-            spec.max_new_tokens,
+            engine, facts[chunk], [prompts[i] for i in chunk], spec.match, spec.max_new_tokens
         )
 
     parts = stage.make_parts("answers", chunks, answered, f"evaluate {spec.out.name}")
     table = stage.write_table("answers", pl.concat(parts).sort("fact_id"))
     return stage.finish({"answers": table.height}, notes=list(notes))
+
+
+def _rows_at_once(
+    stage: StageDirectory, engine: TorchEngine, longest: int, spec: EvaluateSpec
+) -> int:
+    """Return how many questions run together; a continued run must have the same chunks."""
+    from sixtyfold.engines.memory import rows_that_fit
+
+    if not stage.has_part("chunking", 0):
+        fitting = spec.batch or rows_that_fit(engine.model, longest)
+        stage.write_part("chunking", 0, pl.DataFrame({"rows": [fitting]}))
+    return int(stage.read_part("chunking", 0)["rows"][0])
 
 
 def plan(spec: EvaluateSpec) -> dict[str, Any]:

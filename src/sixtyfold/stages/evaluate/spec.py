@@ -38,8 +38,8 @@ class EvaluateSpec(FactsOption, PromptOptions, ModelOptions, StageSpec):
     match: MatchMode = "standard"
     """paper, standard, strict or loose."""
 
-    batch: int = Field(default=64, ge=1)
-    """Questions that run together."""
+    batch: int | None = Field(default=None, ge=1)
+    """Questions that run together; what memory allows without it."""
 
     seed: int = 0
     """Seed of the shuffle and of the choice of worked examples."""

@@ -1,0 +1,1 @@
+"""Check a user's own training file: what in it would hurt?"""
