@@ -18,6 +18,7 @@ __all__ = [
     "BadInput",
     "Corrupted",
     "IncompleteInput",
+    "KnowledgeWatch",
     "OtherResult",
     "SixtyfoldError",
     "__version__",
@@ -39,6 +40,10 @@ __all__ = [
 def __getattr__(name: str) -> Callable[..., Any]:
     if name not in __all__:
         raise AttributeError(f"module 'sixtyfold' has no attribute '{name}'")
+    if name == "KnowledgeWatch":
+        from sixtyfold.workflows.watch import KnowledgeWatch
+
+        return KnowledgeWatch
     from sixtyfold.verbs import verb
 
     return verb(name)

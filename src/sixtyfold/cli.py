@@ -73,16 +73,24 @@ COMMANDS: dict[str, Command] = {
     ),
     "probe": _stage("probe", "recall and level per fact", "sixtyfold.console:show_probe"),
     "select": _stage("select", "training sets with a receipt", "sixtyfold.console:show_selection"),
-    "tune": _stage("tune", "a checkpoint out of a selection"),
-    "evaluate": _stage(
-        "evaluate", "answers, by level where a probe is given", "sixtyfold.console:show_answers"
+    "tune": Command(
+        "a checkpoint out of a selection; learning rates, size ladders",
+        "sixtyfold.workflows.tuning_spec:TuningSpec",
+        "sixtyfold.workflows.tuning:run",
+        "sixtyfold.console:show_tuning",
+    ),
+    "evaluate": Command(
+        "answers, by level where a probe is given; a base asked three ways",
+        "sixtyfold.workflows.asking_spec:AskingSpec",
+        "sixtyfold.workflows.asking:run",
+        "sixtyfold.console:show_answers",
     ),
     "compare": _stage(
         "compare",
         "two answer tables: kept, lost, gained, paired test",
-        "sixtyfold.console:show_comparison",
+        "sixtyfold.console_changes:show_comparison",
     ),
-    "drift": _stage("drift", "token-level change"),
+    "drift": _stage("drift", "token-level change", "sixtyfold.console_changes:show_drift"),
     "diff": _stage("diff", "weight-level change"),
     "restore": _stage("restore", "a checkpoint with weights put back"),
     "search": Command(
@@ -95,6 +103,17 @@ COMMANDS: dict[str, Command] = {
         "sixtyfold.reporting.spec:ReportSpec",
         "sixtyfold.reporting.run:run",
         "sixtyfold.console:show_path",
+    ),
+    "check": Command(
+        "a training file of your own: will it hurt?",
+        "sixtyfold.workflows.check.spec:CheckSpec",
+        "sixtyfold.workflows.check.run:run",
+        "sixtyfold.console_check:show_check",
+    ),
+    "export lm-eval": Command(
+        "the questions of a split as a task directory of lm-eval",
+        "sixtyfold.workflows.export_spec:ExportLmEvalSpec",
+        "sixtyfold.workflows.export:run",
     ),
     "plant": _stage("plant", "a small model with known knowledge"),
 }
@@ -116,6 +135,8 @@ def run_command(arguments: Sequence[str]) -> int:
     try:
         return _dispatch(list(arguments))
     except SixtyfoldError as error:
+        if error.exit_code > 1 and not _speaks():  # bad input is the same in all processes
+            return error.exit_code
         return _complain(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _complain("stopped; what is finished is kept, the same command continues", 130)
@@ -128,6 +149,11 @@ def run_command(arguments: Sequence[str]) -> int:
             "what is finished is kept, mend this and give the same command again",
             1,
         )
+
+
+def _speaks() -> bool:
+    """Whether this process talks to the user: of several of a launcher, the first of a machine."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def _complain(message: str, code: int) -> int:
@@ -156,8 +182,8 @@ def _dispatch(arguments: list[str]) -> int:
         result, show = imported(f"{module}:plan")(spec), imported("sixtyfold.console:show_plan")
     else:
         result, show = imported(command.function)(spec), imported(command.show)
-    value = show(result, spec, silent=as_json)
-    if as_json:
+    value = show(result, spec, silent=as_json or not _speaks())
+    if as_json and _speaks():
         sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
     return 0
 

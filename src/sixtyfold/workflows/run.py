@@ -31,12 +31,11 @@ from sixtyfold.stages.select.run import run as select
 from sixtyfold.stages.select.spec import SelectSpec
 from sixtyfold.stages.tune.run import run as tune
 from sixtyfold.stages.tune.spec import TuneSpec
+from sixtyfold.workflows.asking import ways_of
 from sixtyfold.workflows.run_spec import RunSpec
 from sixtyfold.workflows.search import chosen_restore, search
 from sixtyfold.workflows.search_spec import SearchSpec
 from sixtyfold.workflows.summary import PROMPTS, best_prompt, summarise
-
-SHOTS = 4
 
 
 def run(spec: RunSpec, announce: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -54,10 +53,8 @@ def run(spec: RunSpec, announce: Callable[[str], None] = lambda _: None) -> dict
     question_ids(tokenizer, spec, "?")
     steps = _Steps(spec, announce)
     steps.learn_what_it_knows()
-    steps.ask("base", spec.model)
-    steps.ask("base-fewshot", spec.model, shots=SHOTS)
-    if tokenizer.chat_template:
-        steps.ask("base-chat", spec.model, prompt_form="chat")
+    for name, changed in ways_of(tokenizer).items():
+        steps.ask(name, spec.model, **changed)
     steps.train()
     steps.ask("tuned", str(steps.at("tuned")))
     steps.look_at_changes()

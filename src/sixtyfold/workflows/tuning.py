@@ -1,0 +1,172 @@
+"""The `tune` command: the stage, watched; or several of it, compared on dev.
+
+one set, one rate    `--out` is the tuned checkpoint
+--learning-rates     `--out/rate-1e-05` … are tried on dev, the best is `--out/tuned`
+--ladder             see `ladder.py`
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from sixtyfold.core.accuracy import accuracy
+from sixtyfold.core.errors import BadInput
+from sixtyfold.core.models import model_directory, model_fingerprint, release_model
+from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
+from sixtyfold.sources.open import open_facts
+from sixtyfold.stages.evaluate.answer import answer_facts, with_levels
+from sixtyfold.stages.tune import run as tune
+from sixtyfold.workflows.tuning_spec import TuningSpec
+
+
+def run(spec: TuningSpec) -> Finished:
+    """Tune as asked.
+
+    Returns:
+        the stage `tune`, whose directory is the checkpoint; with several learning rates
+        `tune-rates` with the tables `rates` and `answers` and the checkpoint in `tuned`; with a
+        ladder what `ladder.run_ladder` returns.
+
+    Raises:
+        BadInput: see the stage; there are no dev facts to choose on; a size is not in the ladder.
+        SixtyfoldError: a training was not what was asked for.
+    """
+    if spec.ladder is not None:
+        from sixtyfold.workflows.ladder import run_ladder
+
+        return run_ladder(spec)
+    if len(spec.rates) > 1:
+        return _try_rates(spec)
+    return _tune(spec.with_rate(spec.rates[0]))
+
+
+def plan(spec: TuningSpec) -> dict[str, Any]:
+    """Return what a run would do, without doing it; raises what `run` raises."""
+    if spec.ladder is not None:
+        from sixtyfold.workflows.ladder import plan_ladder
+
+        return plan_ladder(spec)
+    one = tune.plan(spec.stage(learning_rate=spec.rates[0]))
+    if len(spec.rates) == 1:
+        return one
+    asked = questions(spec, ("dev",)).height
+    return {**one, "trainings": len(spec.rates) + 1, "questions_each": asked}
+
+
+def _tune(spec: TuningSpec) -> Finished:
+    """Train one set at one rate, watched where that is asked for."""
+    if spec.watch is None:
+        return tune.run(spec.stage())
+    from sixtyfold.workflows.watch import KnowledgeWatch
+
+    watch = KnowledgeWatch(
+        facts=spec.facts,
+        probe=spec.probe,
+        every=spec.watch,
+        per_level=spec.watch_per_level,
+        match=spec.match,
+        max_new_tokens=spec.answer_tokens,
+        prompt_form=spec.prompt_form,
+        system_prompt=spec.system_prompt,
+        keep_best=spec.keep_best,
+        lose_at_most=spec.lose_at_most,
+        seed=spec.seed,
+        out=spec.out / "watch",
+    )
+    return tune.run(spec, [watch], watch.inputs)
+
+
+def _try_rates(spec: TuningSpec) -> Finished:
+    selection = finished(spec.selection, "select")
+    with open_stage("tune-rates", spec, inputs_of(spec, selection)) as stage:
+        if stage.complete:
+            return finished(spec.out, "tune-rates")
+        facts = questions(spec, ("dev",))
+
+        def tried(rate: float) -> pl.DataFrame:
+            answers = trained_answers(stage, spec, spec.selection, rate, facts)
+            return answers.with_columns(learning_rate=pl.lit(rate))
+
+        answers = pl.concat(stage.make_parts("answers", spec.rates, tried, "rates"))
+        stage.write_table("answers", answers)
+        table = stage.write_table("rates", rate_scores(answers))
+        rate = best_rate(table)
+        stage.write_json("chosen", {"learning_rate": rate})
+        _tune(spec.with_rate(rate, spec.out / "tuned"))
+        return stage.finish({"rates": table.height, "answers": answers.height})
+
+
+def inputs_of(spec: TuningSpec, selection: Finished) -> dict[str, str]:
+    """Return the fingerprints of everything that several trainings depend on."""
+    found = {
+        "model": model_fingerprint(model_directory(spec.model, spec.revision)),
+        "selection": selection.fingerprint,
+        "facts": open_facts(spec.facts).fingerprint,
+    }
+    if spec.probe is not None:
+        found["probe"] = finished(spec.probe, "probe").fingerprint
+    return found
+
+
+def questions(spec: TuningSpec, splits: tuple[str, ...]) -> pl.DataFrame:
+    """Return the facts that trained models are asked, with levels where a probe is given.
+
+    Raises:
+        BadInput: a split holds no in-domain fact.
+    """
+    levels = None if spec.probe is None else finished(spec.probe, "probe").table("probe")
+    rows = open_facts(spec.facts).facts.filter(pl.col("split").is_in(splits))
+    for split in splits:
+        if rows.filter((pl.col("split") == split) & (pl.col("domain") == "in")).is_empty():
+            raise BadInput(f"{spec.facts} holds no in-domain fact of split {split} to judge on")
+    return with_levels(rows.sort("fact_id"), levels)
+
+
+def trained_answers(
+    stage: StageDirectory, spec: TuningSpec, selection: Path, rate: float, facts: pl.DataFrame
+) -> pl.DataFrame:
+    """Train one model, ask it, and remove its checkpoint.
+
+    Args:
+        stage: where the checkpoint is meanwhile.
+        spec: options of the trainings.
+        selection: the training set.
+        rate: the learning rate.
+        facts: what is asked.
+
+    Returns:
+        an answers table.
+    """
+    from sixtyfold.engines.torch_engine import TorchEngine
+
+    folder = stage.path / "training"
+    # What a killed run left there may belong to another set.
+    shutil.rmtree(folder, ignore_errors=True)
+    with stage.timed("train"):
+        tune.run(spec.stage(selection=selection, learning_rate=rate, out=folder))
+    with stage.timed("answer"):
+        engine = TorchEngine.load(str(folder), spec)
+        answers = answer_facts(engine, facts, spec, spec.match, spec.answer_tokens)
+    del engine
+    release_model()
+    shutil.rmtree(folder)
+    return answers
+
+
+def rate_scores(answers: pl.DataFrame) -> pl.DataFrame:
+    """Return in-domain macro accuracy on dev of each learning rate, in the order tried."""
+    rows = []
+    for (rate,), own in answers.group_by("learning_rate", maintain_order=True):
+        found = accuracy(own.filter(pl.col("split") == "dev"), "in").macro_relation
+        if found is not None:
+            rows.append({"learning_rate": rate, **found._asdict()})
+    return pl.DataFrame(rows)
+
+
+def best_rate(table: pl.DataFrame) -> float:
+    """Return the rate of highest dev accuracy; of equal ones the smallest, which changes least."""
+    return float(table.sort("value", "learning_rate", descending=[True, False])["learning_rate"][0])
