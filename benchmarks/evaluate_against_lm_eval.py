@@ -120,22 +120,16 @@ class Judge:
             errors.append(float((rounded[one] - rounded[two]) - (exact[one] - exact[two])))
         self.noise = statistics.fmean(each * each for each in errors) ** 0.5
 
-    def first_difference(self, prompt: list[int], ids: list[int], other: str) -> tuple[str, float]:
-        """Return words and the float32 gap of the two tokens where another text first differs."""
-        text, stops = self.ours.engine.text, sorted(self.ours.engine.stop_ids)
+    def first_difference(
+        self, prompt: list[int], ids: list[int], other: list[int]
+    ) -> tuple[str, float]:
+        """Return words and the float32 gap of the two tokens where other ids first differ."""
         same = 0
-        while same < len(ids) and other.startswith(text(ids[: same + 1])):
+        while same < min(len(ids), len(other)) and ids[same] == other[same]:
             same += 1
-        shared = text(ids[:same])
         logits = self.exact.logits([*prompt, *ids[:same]])
-        stop = max(stops, key=lambda token: float(logits[token]))
-        mine = ids[same] if same < len(ids) else stop
-        fitting = [
-            token
-            for token in logits.topk(500).indices.tolist()
-            if len(shared) < len(now := text([*ids[:same], token])) and other.startswith(now)
-        ]
-        theirs = fitting[0] if other != shared and fitting else stop
+        stop = max(sorted(self.ours.engine.stop_ids), key=lambda token: float(logits[token]))
+        mine, theirs = (each[same] if same < len(each) else stop for each in (ids, other))
         gap = float(logits[mine] - logits[theirs])
         spelled = [repr(self.ours.engine.tokenizer.decode([each])) for each in (mine, theirs)]
         return f"token {same}, {spelled[0]} or {spelled[1]}: {gap:+.3f}", gap
@@ -151,6 +145,18 @@ class LmEval:
             pretrained=str(model_directory("embedded")), dtype=dtype, batch_size=batch, device="cpu"
         )
         self.task = task
+        self.ids: dict[str, list[int]] = {}
+        decode = self.model.tok_decode
+
+        def noted(tokens: Any, **options: Any) -> str:
+            text: str = decode(tokens, **options)
+            if isinstance(tokens, list):
+                stops = self.model.tokenizer.all_special_ids
+                end = next((at for at, token in enumerate(tokens) if token in stops), len(tokens))
+                self.ids[text] = tokens[:end]
+            return text
+
+        self.model.tok_decode = noted
 
     def answers(self) -> dict[str, str]:
         """Run the task; fact_id to the model's text."""
@@ -194,6 +200,7 @@ def compare_answers(work: Path, given: argparse.Namespace) -> None:
     seconds: dict[str, list[float]] = {}
     texts: dict[str, str] = {}
     mine: dict[str, str] = {}
+    tokens: dict[str, list[int]] = {}
     for _ in range(given.rounds):
         took, mine = timed(ours.answers)
         seconds.setdefault("ours", []).append(took)
@@ -202,13 +209,16 @@ def compare_answers(work: Path, given: argparse.Namespace) -> None:
                 theirs.task = folder
                 found = theirs.answers()
                 seconds.setdefault(f"lm-eval, batch {size}{name}", []).append(theirs.seconds)
-                texts = texts or found
+                if not texts:
+                    texts, tokens = found, {key: theirs.ids[text] for key, text in found.items()}
     print(f"{given.questions} questions, {given.dtype}, ours batch {ours.batch}, no start-up")
     show(seconds)
-    compare_texts(ours, mine, texts)
+    compare_texts(ours, mine, texts, tokens)
 
 
-def compare_texts(ours: Ours, mine: dict[str, str], texts: dict[str, str]) -> None:
+def compare_texts(
+    ours: Ours, mine: dict[str, str], texts: dict[str, str], tokens: dict[str, list[int]]
+) -> None:
     """Print how many answers are the same, and where each of the others first differs."""
     judge = Judge(ours)
     differ = [key for key in mine if mine[key] != cut_answer(texts[key])]
@@ -219,7 +229,7 @@ def compare_texts(ours: Ours, mine: dict[str, str], texts: dict[str, str]) -> No
     )
     gaps = []
     for key in differ:
-        words, gap = judge.first_difference(*ids[key], texts[key])
+        words, gap = judge.first_difference(*ids[key], tokens[key])
         gaps.append(abs(gap))
         print(f"  {words}  {mine[key]!r} / {cut_answer(texts[key])!r}")
     if gaps:

@@ -93,7 +93,7 @@ def make_selection(folder: Path) -> Path:
     probe, selection = folder / "probe", folder / "selection"
     steps = (
         f"probe --splits train --limit 240 --templates 2 --out {probe}",
-        f"select --probe {probe} --size {EXAMPLES} --out {selection}",
+        f"select --probe {probe} --size {EXAMPLES} --short fill --out {selection}",
     )
     for step in steps:
         command = [sys.executable, "-m", "sixtyfold", *step.split()]

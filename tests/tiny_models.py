@@ -30,16 +30,23 @@ ARCHITECTURES = tuple(_CONFIGS)
 
 
 def tiny_model(
-    kind: str, folder: Path, tokenizer: Any, seed: int = 0, tied: bool | None = None
+    kind: str,
+    folder: Path,
+    tokenizer: Any,
+    seed: int = 0,
+    tied: bool | None = None,
+    **more: Any,
 ) -> Path:
     """Save a random model with a tokenizer into `folder`, an ordinary checkpoint directory.
 
     Its weights are drawn wide, so that its next tokens are far from equally likely. Input and
-    output embeddings are tied as the architecture has it, or as `tied` says.
+    output embeddings are tied as the architecture has it, or as `tied` says; `more` are further
+    options of its configuration.
     """
     torch.manual_seed(seed)
     end = tokenizer.eos_token_id
-    more = {} if tied is None else {"tie_word_embeddings": tied}
+    if tied is not None:
+        more["tie_word_embeddings"] = tied
     config = _CONFIGS[kind](
         vocab_size=len(tokenizer),
         bos_token_id=tokenizer.bos_token_id,

@@ -23,7 +23,10 @@ def test_equals_transformers_generate(
     found = greedy(engine, prompts, 8)
     for ids, answer in zip(prompts, found, strict=True):
         whole = engine.model.generate(
-            torch.tensor([ids]), max_new_tokens=8, do_sample=False, pad_token_id=engine.pad_id
+            torch.tensor([ids]),
+            max_new_tokens=8,
+            do_sample=False,
+            pad_token_id=engine.tokenizer.eos_token_id,
         )[0, len(ids) :].tolist()
         wanted = [token for token in whole if token not in engine.stop_ids]
         assert answer.ids == wanted[: len(answer.ids)]

@@ -84,13 +84,8 @@ def _roomy(held: torch.Tensor, new: torch.Tensor, past: int, length: int) -> tor
     return room
 
 
-def stacked(caches: Sequence[Any], length: int) -> Any | None:
-    """Return the rows of several caches as one cache of `length` tokens, padded on the left.
-
-    None where a layer is not of the plain growing kind.
-    """
-    if not all(type(layer) is RoomyLayer for cache in caches for layer in cache.layers):
-        return None
+def stacked(caches: Sequence[Any], length: int) -> Any:
+    """Return the rows of several roomy caches as one of `length` tokens, padded on the left."""
     whole = copy.copy(caches[0])
     columns = zip(*(cache.layers for cache in caches), strict=True)
     whole.layers = [RoomyLayer.stacked(layers, length) for layers in columns]

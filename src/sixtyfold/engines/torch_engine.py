@@ -9,12 +9,14 @@ stages and drive a `Batch`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from sixtyfold.core.models import LoadedModel, ModelOptions, load_model, stop_token_ids
+from sixtyfold.engines.shared_prefix import Shared, shared_prefixes
 from sixtyfold.engines.vocabulary import Vocabulary, vocabulary
 
 #: Tokens of prompts that run through the model together, on a CPU and on a GPU.
@@ -41,7 +43,6 @@ class TorchEngine:
         self.directory = loaded.directory
         self.device = next(self.model.parameters()).device
         self.stop_ids = stop_token_ids(self.model, self.tokenizer)
-        self.pad_id = next(iter(sorted(self.stop_ids)), 0)
         self._vocabulary: Vocabulary | None = None
 
     @classmethod
@@ -75,33 +76,60 @@ class TorchEngine:
             )
         )
 
+    @cached_property
+    def _plain_cache(self) -> bool:
+        """Whether every layer keeps the keys and values of all tokens, and nothing else."""
+        from transformers.cache_utils import DynamicCache, DynamicLayer
+
+        layers = DynamicCache(config=self.model.config).layers
+        return all(type(layer) is DynamicLayer for layer in layers)
+
     @torch.inference_mode()
     def prefill(self, prompts: Sequence[Sequence[int]]) -> Batch:
         """Run prompts through the model, padded on the left.
 
-        Neighbours run together some at a time, so prompts in the order of their lengths are padded
-        little.
+        What many of them begin with runs once. Neighbours run together some at a time, so prompts
+        in the order of their lengths are padded little.
 
         Args:
             prompts: B non-empty id sequences.
         """
-        pieces = _pieces([len(each) for each in prompts], _AT_ONCE[self.device.type == "cuda"])
-        if len(pieces) > 1:
-            whole = _stacked([self._prefill(prompts[piece]) for piece in pieces])
-            if whole is not None:
-                return whole
-        return self._prefill(prompts)
+        if not self._plain_cache:
+            return self._prefill(prompts)
+        groups = shared_prefixes(prompts)
+        if groups:
+            return self._behind_prefixes(prompts, groups)
+        return self._in_pieces(prompts, lambda piece: self._prefill(prompts[piece]))
+
+    def _behind_prefixes(self, prompts: Sequence[Sequence[int]], groups: list[Shared]) -> Batch:
+        """Run what each group begins with, then what each prompt has of its own."""
+        groups = sorted(groups, key=lambda each: -each.length)
+        heads = [prompts[each.rows[0]][: each.length] for each in groups]
+        begun = self._in_pieces(heads, lambda piece: self._prefill(heads[piece]))
+        own = [(number, row) for number, each in enumerate(groups) for row in each.rows]
+        own.sort(key=lambda each: groups[each[0]].length - len(prompts[each[1]]))
+        rests = [prompts[row][groups[number].length :] for number, row in own]
+
+        def continued(piece: slice) -> Batch:
+            batch = begun.fork([number for number, _ in own[piece]])
+            batch.append(rests[piece])
+            return batch
+
+        places = {row: place for place, (_, row) in enumerate(own)}
+        return self._in_pieces(rests, continued).fork([places[row] for row in range(len(own))])
+
+    def _in_pieces(self, rows: Sequence[Sequence[int]], run: Callable[[slice], Batch]) -> Batch:
+        """Run neighbouring rows together, some at a time, and return them as one batch."""
+        most = _AT_ONCE[self.device.type == "cuda"]
+        pieces = [run(piece) for piece in _pieces([len(each) for each in rows], most)]
+        return pieces[0] if len(pieces) == 1 else _stacked(pieces)
 
     def _prefill(self, prompts: Sequence[Sequence[int]]) -> Batch:
         from sixtyfold.engines import cache as roomy
 
-        longest = max(len(prompt) for prompt in prompts)
-        rows = [[self.pad_id] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
-        mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-        ids_BL = torch.tensor(rows, device=self.device)
-        mask_BL = torch.tensor(mask, device=self.device)
-        batch = Batch(self.model, None, mask_BL)
-        batch.forward(ids_BL, (mask_BL.cumsum(1) - 1).clamp(min=0))
+        nothing = torch.zeros((len(prompts), 0), dtype=torch.long, device=self.device)
+        batch = Batch(self.model, None, nothing)
+        batch.append(prompts)
         batch.cache = roomy.with_room(batch.cache)
         return batch
 
@@ -151,6 +179,23 @@ class Batch:
         self.forward(tokens_B[:, None], positions_BL)
 
     @torch.inference_mode()
+    def append(self, ids: Sequence[Sequence[int]]) -> None:
+        """Append an id sequence to every row, padded on the left.
+
+        Args:
+            ids: one non-empty sequence per row.
+        """
+        longest = max(len(each) for each in ids)
+        before = [longest - len(each) for each in ids]
+        device = self.mask_BL.device
+        rows = zip(before, ids, strict=True)
+        ids_BL = torch.tensor([[*[0] * pad, *each] for pad, each in rows], device=device)
+        real_BL = (torch.arange(longest) >= torch.tensor(before)[:, None]).long().to(device)
+        positions_BL = self.mask_BL.sum(1, keepdim=True) + real_BL.cumsum(1) - 1
+        self.mask_BL = torch.cat([self.mask_BL, real_BL], 1)
+        self.forward(ids_BL, positions_BL.clamp(min=0))
+
+    @torch.inference_mode()
     def extend(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
         """Append id sequences of different lengths (padded on the right) and return all logits.
 
@@ -198,14 +243,12 @@ def _pieces(lengths: Sequence[int], most: int) -> list[slice]:
     return [*pieces, slice(start, len(lengths))]
 
 
-def _stacked(batches: Sequence[Batch]) -> Batch | None:
-    """Return the rows of several batches as one, or None where their caches cannot be put so."""
+def _stacked(batches: Sequence[Batch]) -> Batch:
+    """Return the rows of several batches as one; their caches are plain ones."""
     from sixtyfold.engines import cache as roomy
 
     longest = max(batch.mask_BL.shape[1] for batch in batches)
     whole = roomy.stacked([batch.cache for batch in batches], longest)
-    if whole is None:
-        return None
     masks = [
         torch.nn.functional.pad(batch.mask_BL, (longest - batch.mask_BL.shape[1], 0))
         for batch in batches
