@@ -225,7 +225,9 @@ def test_json_is_json(planted: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert run_command(command.split()) == 0
     value = json.loads(capsys.readouterr().out)
     assert value["rows"] == {"answers": 12}
-    assert set(value["accuracy"]) <= {"in", "out"}
+    assert set(value["accuracy"]) == set(value["majority"]) <= {"in", "out"}
+    assert run_command(command.removesuffix("--json").split()) == 0
+    assert "most common answer" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["probe", "evaluate", "run"])

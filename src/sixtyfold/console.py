@@ -93,7 +93,8 @@ def show_answers(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any
     if not silent:
         table = Table("domain", "measure", "percent", "95% interval", "n")
         for domain, measures in found.items():
-            for name, estimate in measures.items():
+            beside = {"most common answer": result.manifest.get("majority", {}).get(domain)}
+            for name, estimate in {**measures, **beside}.items():
                 if estimate is not None:
                     shares = (f"{100 * estimate[key]:.1f}" for key in ("value", "low", "high"))
                     value, low, high = shares

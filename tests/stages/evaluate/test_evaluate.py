@@ -152,3 +152,19 @@ def test_an_empty_split_is_named(planted: Path, tmp_path: Path) -> None:
     facts = finished(planted).table("facts").filter(split="train")
     with pytest.raises(BadInput, match="--split test holds no fact; splits here: train"):
         evaluate_run.asked(facts, EvaluateSpec(out=tmp_path))
+
+
+def test_the_most_common_answer_stands_beside_it(planted: Path, tmp_path: Path) -> None:
+    done = evaluate(planted, planted, tmp_path / "answers", limit=40)
+    facts = finished(planted).table("facts").with_columns(first=pl.col("objects").list.first())
+    asked = facts.join(done.table("answers").select("fact_id"), on="fact_id", how="semi")
+    assert sorted(done.manifest["majority"]) == sorted(asked["domain"].unique())
+    for domain, found in done.manifest["majority"].items():
+        shares = []
+        for _, rows in asked.filter(domain=domain).group_by("relation"):
+            trained = facts.filter(relation=rows["relation"][0], split="train")
+            known = trained if trained.height else rows
+            times = known["first"].value_counts().sort(["count", "first"], descending=[True, False])
+            shares.append(rows["objects"].list.contains(times["first"][0]).mean())
+        assert found["value"] == pytest.approx(sum(shares) / len(shares), abs=1e-6)
+        assert found["n"] == asked.filter(domain=domain).height

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from sixtyfold.core.accuracy import majority_baseline
 from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
 from sixtyfold.core.errors import BadInput
-from sixtyfold.core.facts import seeded_order
+from sixtyfold.core.facts import DOMAINS, seeded_order
 from sixtyfold.core.models import load_tokenizer, model_directory, model_fingerprint
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.sources.open import open_facts
@@ -30,7 +30,8 @@ def run(spec: EvaluateSpec) -> Finished:
     """Ask the questions of a split and record the answers.
 
     Returns:
-        the stage with the table `answers`, one row a fact.
+        the stage with the table `answers`, one row a fact; its manifest's `majority` is the macro
+        accuracy over relations of always giving a relation's most common answer.
 
     Raises:
         BadInput: the split holds no fact, or the chat form has no template.
@@ -55,7 +56,9 @@ def run(spec: EvaluateSpec) -> Finished:
             engine = TorchEngine.load(spec.model, spec)
         prompts = question_prompts(facts, engine.tokenizer, spec, shots)
         with stage.timed("answer"):
-            return _answer(stage, engine, facts, prompts, spec, source.notes)
+            table = _answer(stage, engine, facts, prompts, spec)
+        said = {"notes": list(source.notes), "majority": _majority(source.facts, facts)}
+        return stage.finish({"answers": table.height}, **said)
 
 
 def asked(facts: pl.DataFrame, spec: EvaluateSpec) -> pl.DataFrame:
@@ -79,8 +82,7 @@ def _answer(
     facts: pl.DataFrame,
     prompts: list[list[int]],
     spec: EvaluateSpec,
-    notes: Sequence[str],
-) -> Finished:
+) -> pl.DataFrame:
     longest = max(map(len, prompts)) + spec.max_new_tokens
     chunks = fixed_chunks(prompts, _rows_at_once(stage, engine, longest, spec))
 
@@ -90,8 +92,16 @@ def _answer(
         )
 
     parts = stage.make_parts("answers", chunks, answered, f"evaluate {spec.out.name}")
-    table = stage.write_table("answers", pl.concat(parts).sort("fact_id"))
-    return stage.finish({"answers": table.height}, notes=list(notes))
+    return stage.write_table("answers", pl.concat(parts).sort("fact_id"))
+
+
+def _majority(facts: pl.DataFrame, asked_ones: pl.DataFrame) -> dict[str, Any]:
+    """Return, per domain, what always giving a relation's most common answer would reach."""
+    found = {
+        domain: majority_baseline(facts, asked_ones.filter(pl.col("domain") == domain))
+        for domain in DOMAINS
+    }
+    return {domain: part.rounded() for domain, part in found.items() if part is not None}
 
 
 def _rows_at_once(
