@@ -11,6 +11,7 @@ from rich.table import Table
 from sixtyfold.console import show_stage
 from sixtyfold.core.stage import Finished
 from sixtyfold.reporting.untrusted import visible
+from sixtyfold.workflows.check.knowledge import BUCKETS
 from sixtyfold.workflows.check.run import first_offending
 from sixtyfold.workflows.check.spec import CheckSpec
 
@@ -35,6 +36,10 @@ def show_check(result: Finished, spec: CheckSpec, *, silent: bool) -> dict[str, 
             )
         if not rows.is_empty():
             console.print(_offending(rows.iter_rows(named=True)))
+            more = found["rows"] - found["recommendations"]["keep"] - rows.height
+            if more:
+                console.print(f"and {more} more rows: {result.path / 'rows.parquet'}",
+                              highlight=False, markup=False, soft_wrap=True)  # fmt: skip
         console.print(
             f"expected effect on accuracy: {found['expected_effect_on_accuracy']}", highlight=False
         )
@@ -59,7 +64,8 @@ def _counts(found: dict[str, Any]) -> Table:
 
 def _knowledge(found: dict[str, Any]) -> Table:
     table = Table("the model's knowledge", "facts", "share", "95% interval")
-    for name, share in found["buckets"].items():
+    for name in BUCKETS:
+        share = found["buckets"][name]
         if share is not None:
             value, low, high = (f"{100 * share[key]:.1f}%" for key in ("value", "low", "high"))
             table.add_row(name, str(share["facts"]), value, f"{low}–{high}")

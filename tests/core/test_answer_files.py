@@ -28,6 +28,13 @@ def test_forms(tmp_path: Path, name: str) -> None:
     assert read_answers(path).fingerprint == read.fingerprint
 
 
+def test_ids_and_answers_that_look_like_numbers_stay_as_written(tmp_path: Path) -> None:
+    text = "\ufefffact_id,hit,answer\n007,1,01889\n008,0,1.50\n"
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    table = read_answers(tmp_path / "t.csv").table
+    assert table.select("fact_id", "answer").rows() == [("007", "01889"), ("008", "1.50")]
+
+
 @pytest.mark.parametrize(
     ("given", "read"),
     [([1, 0], [True, False]), ([1.0, 0.0], [True, False]), (["Yes", "no"], [True, False]),
@@ -63,6 +70,9 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         read_answers(tmp_path / "none.csv")
     with pytest.raises(IncompleteInput, match="no directory"):
         read_answers(tmp_path / "none")
+    (tmp_path / "t.xlsx").write_text("x")
+    with pytest.raises(BadInput, match=r"t\.xlsx is no form of answers; allowed: a directory of"):
+        read_answers(tmp_path / "t.xlsx")
     (tmp_path / "bad.jsonl").write_text('{"fact_id": ')
     with pytest.raises(BadInput, match="not a readable jsonl table"):
         read_answers(tmp_path / "bad.jsonl")

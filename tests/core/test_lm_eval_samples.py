@@ -260,6 +260,14 @@ def test_damaged_logs(tmp_path: Path) -> None:
         read_answers(log(tmp_path / "s", "t", [short]))
     with pytest.raises(Corrupted, match="line 1 is no sample"):
         read_samples(_text(tmp_path / "list.jsonl", "[1]\n"), SampleOptions())
+    for metrics in (None, 5, [], [1]):
+        other = log(tmp_path / "m", "t", [generated(0, True, metrics=metrics)])
+        with pytest.raises(Corrupted, match=r"line 1 .*: names of metrics missing"):
+            read_answers(other)
+    for change in ({"arguments": 3}, {"arguments": [3]}, {"filtered_resps": [[]]}):
+        scored = {"metrics": ["acc"], "acc": 1.0, **change}
+        with pytest.raises(Corrupted, match="document 0 are not laid out as lm-eval"):
+            read_answers(log(tmp_path / "o", "t", [generated(0, True, **scored)]))
     with pytest.raises(BadInput, match="holds no sample"):
         read_samples(_text(tmp_path / "empty.jsonl", ""), SampleOptions())
 

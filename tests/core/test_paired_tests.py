@@ -26,6 +26,28 @@ def test_mcnemar_by_hand() -> None:
     assert mcnemar_exact(4, 4) == 1.0
 
 
+@pytest.mark.parametrize("changed", [5, 6, 12, 25, 60, 200])
+def test_mcnemar_alarms_exactly(changed: int) -> None:
+    """Enumerated, not simulated: at most 5%, whatever the number of changed facts."""
+    gained = np.arange(changed + 1)
+    alarms = [mcnemar_exact(int(up), changed - int(up)) < 0.05 for up in gained]
+    assert stats.binom.pmf(gained, changed, 0.5)[alarms].sum() <= 0.05
+
+
+@pytest.mark.parametrize("facts", [2, 5, 12])
+def test_interval_of_a_small_relation_covers_exactly(facts: int) -> None:
+    """Enumerated: what `by_relation` and `by_level` show of few facts."""
+    counts = [(up, down) for up in range(facts + 1) for down in range(facts + 1 - up)]
+    found = [micro_difference(up, down, facts) for up, down in counts]
+    for gain in (0.02, 0.1, 0.3, 0.5):
+        for loss in (0.02, 0.1, 0.3, 0.45):
+            shares = [gain, loss, 1 - gain - loss]
+            triples = [(up, down, facts - up - down) for up, down in counts]
+            likely = stats.multinomial.pmf(triples, facts, shares)
+            inside = [each.low <= gain - loss <= each.high for each in found if each is not None]
+            assert likely[inside].sum() >= 0.94
+
+
 def test_stratified_difference_by_hand() -> None:
     # Two strata of 10, gained 4 and 0, lost 1 and 0: value (.3 + 0) / 2 = .15.
     # m = 11; stratum 1: b = 4.5/11, c = 1.5/11, v = (.545455 − .074380) / 11 = .0428250;
@@ -36,8 +58,9 @@ def test_stratified_difference_by_hand() -> None:
     assert found is not None
     assert found[:4] == pytest.approx((0.15, -0.109105, 0.381832, 20), abs=1e-5)
     assert found.p == pytest.approx(2 * stats.t.sf(1.206600, 12.349), abs=1e-5)
-    # (2.172004 + 0.871705) × .113015
-    assert found.detectable == pytest.approx(0.343984, abs=1e-5)
+    # (2.172004 + 0.871705) × .113015 = .343984 is more than changed in stratum 2 (.090909), so that
+    # d(1 − d) / 11 stands for its variance: .386123 = 3.043709 × √(.0428250 + .0215484) / 2
+    assert found.detectable == pytest.approx(0.386123, abs=1e-5)
 
 
 def test_new_relations_by_hand() -> None:
@@ -176,6 +199,27 @@ def test_interval_covers_a_real_difference() -> None:
     covered, found = simulate([0.4, 0.3, 0.2, 0.1, 0.0], [0.02] * 5, 30, seed=4)
     assert 0.935 <= covered <= 0.975
     assert found > 0.95
+
+
+def test_detectable_difference_of_all_facts_is_found_about_four_times_in_five() -> None:
+    """Exact McNemar is more careful than the t test it is reckoned for, so a little less often."""
+    facts, agreeing = 200, 0.15
+    guess = micro_difference(30, 30, facts)
+    assert guess is not None
+    shares = [agreeing + guess.detectable / 2, agreeing - guess.detectable / 2]
+    draws = np.random.default_rng(8).multinomial(facts, [*shares, 1 - sum(shares)], REPEATS)
+    found = [mcnemar_exact(int(up), int(down)) < 0.05 for up, down, _ in draws]
+    assert 0.72 <= np.mean(found) <= 0.86
+
+
+def test_where_nothing_changed_a_detectable_difference_is_one_that_mcnemar_can_find() -> None:
+    found = micro_difference(0, 0, 400)
+    assert found is not None
+    # reach² (1 − d) / 402 = d: 1.966² + .842² together 7.886, d = .019238; 7.7 facts
+    assert found.detectable == pytest.approx(0.01924, abs=1e-4)
+    draws = np.random.default_rng(10).binomial(400, found.detectable, REPEATS)
+    alarms = np.mean([mcnemar_exact(int(up), 0) < 0.05 for up in draws])
+    assert 0.72 <= alarms <= 0.86
 
 
 def test_detectable_difference_is_found_four_times_in_five() -> None:

@@ -163,3 +163,5 @@ def test_the_command_and_its_plan(
     result = json.loads(capsys.readouterr().out)
     assert result["rows"] == {"questions": planned["questions"]}
     assert result["command"].startswith("lm_eval --model hf ")
+    assert run_command(arguments) == 0
+    assert "run it with: lm_eval --model hf " in capsys.readouterr().out

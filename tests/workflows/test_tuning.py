@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 
 from sixtyfold.core.errors import BadInput
 from sixtyfold.stages.select.run import run as select
 from sixtyfold.stages.select.spec import SelectSpec
-from sixtyfold.workflows.ladder import answer, ladder_table, wanted_sets
+from sixtyfold.workflows.ladder import wanted_sets
 from sixtyfold.workflows.tuning import best_rate, plan, run
 from sixtyfold.workflows.tuning_spec import TuningSpec
+from sixtyfold.workflows.watch import KnowledgeWatch
+from sixtyfold.workflows.watch_rule import Judged
 
 
 def spec(planted: Path, selection: Path, out: Path, **more: Any) -> TuningSpec:
@@ -111,62 +112,154 @@ def test_a_watched_training_ends_with_the_same_weights(
     assert watched.manifest["inputs"]["watched_facts"]
 
 
-def answers(hits: dict[int, np.ndarray[Any, Any]], split: str = "test") -> pl.DataFrame:
-    """Make an answers table of hits [replicas, facts] by size; two relations."""
-    rows = [
-        {
-            "size": size,
-            "replica": replica,
-            "fact_id": f"f{fact:03d}",
-            "relation": "ab"[fact % 2],
-            "domain": "in",
-            "split": split,
-            "level": None,
-            "hit": bool(hit),
-            "exact": bool(hit),
-            "ended": True,
-        }
-        for size, grid in hits.items()
-        for replica, row in enumerate(grid)
-        for fact, hit in enumerate(row)
-    ]
-    return pl.DataFrame(rows)
+class KilledError(Exception):
+    """Stands for a kill."""
 
 
-def table(test: dict[int, Any], dev: dict[int, Any], delta: float = 0.05) -> pl.DataFrame:
-    both = pl.concat([answers(test), answers(dev, "dev")])
-    return ladder_table(both, dict.fromkeys(test, 1e-4), delta)
+def watched_spec(planted: Path, selection: Path, out: Path, **more: Any) -> TuningSpec:
+    """Return a training of 16 steps, asked after every second, with a state after every third."""
+    options = {"watch": 2, "keep_best": True, "checkpoint_every": 3, "epochs": 2, **more}
+    return spec(planted, selection, out, **options)
 
 
-def some(share: float, facts: int = 400) -> np.ndarray[Any, Any]:
-    """Hits of the first facts, equal in three replicas."""
-    row = np.arange(facts) < share * facts
-    return np.stack([row] * 3)
+def accuracies(monkeypatch: pytest.MonkeyPatch, best: int) -> None:
+    """Have the watch see rising accuracy up to a step, and less after it."""
+
+    def judged(table: pl.DataFrame) -> list[Judged]:
+        steps = table["step"].unique().sort().to_list()
+        return [Judged(step, 0.5 - abs(step - best) / 100, None) for step in steps]
+
+    monkeypatch.setattr("sixtyfold.workflows.watch.judged", judged)
 
 
-def test_smallest_size_near_the_best_is_enough() -> None:
-    sizes = {60: some(0.79), 240: some(0.8), 960: some(0.8)}
-    found = table(sizes, {60: some(0.7), 240: some(0.9), 960: some(0.9)})
-    # 240 and 960 are equal on dev: the smaller is the best; 60 is 1 point below it on test.
-    told = answer(found, 5)
-    assert told == {"enough": 60, "best": 240, "hurts": [], "delta_points": 5}
-    below = found.filter(pl.col("size") == 60).row(0, named=True)
-    assert below["below_best"] == pytest.approx(0.01)
-    assert below["low"] < 0.01 < below["high"] < 0.05
+def files(folder: Path) -> dict[str, bytes]:
+    """Return what a watched training leaves, times apart."""
+    clock = ("timings.json", "watch.json", ".lock")
+    every = [path for path in folder.rglob("*") if path.is_file() and path.name not in clock]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in every}
 
 
-def test_a_size_below_one_that_is_not_enough_is_not_asked() -> None:
-    sizes = {60: some(0.8), 120: some(0.5), 240: some(0.8)}
-    found = table(sizes, {60: some(0.1), 120: some(0.2), 240: some(0.9)})
-    assert found["enough"].to_list() == [False, False, True]
+@pytest.mark.parametrize("best", [2, 8, 10], ids=["before", "last before", "after"])
+def test_a_watched_training_goes_on_after_a_kill_as_if_there_was_none(
+    planted: Path, selected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, best: int
+) -> None:
+    """Killed after step 10 and continued from 9; the weights kept then are those of 2, 8 or 10."""
+    accuracies(monkeypatch, best)
+    whole = run(watched_spec(planted, selected, tmp_path / "whole"))
+    assert whole.json("training")["weights_of_step"] == best
+    assert f"after step {best})" in (whole.path / "README.md").read_text()
+    assert not (whole.path / "watch" / "best.safetensors").exists()
+    again = watched_spec(planted, selected, tmp_path / "killed")
+    killed_after_step_10(again, monkeypatch)
+    assert files(run(again).path) == files(whole.path)
 
 
-def test_more_that_hurts_is_said_with_its_p() -> None:
-    sizes = {60: some(0.8), 960: some(0.6)}
-    found = table(sizes, {60: some(0.9), 960: some(0.8)})
-    assert answer(found, 5)["hurts"] == [960]
-    assert found["p_worse"].to_list()[0] is None
-    assert found["p_worse"].to_list()[1] < 1e-6
+def killed_after_step_10(given: TuningSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_step_end = KnowledgeWatch.on_step_end
+
+    def killed(self: Any, args: Any, state: Any, control: Any, **more: Any) -> None:
+        on_step_end(self, args, state, control, **more)
+        if state.global_step == 10:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KnowledgeWatch, "on_step_end", killed)
+        with pytest.raises(KilledError):
+            run(given)
+
+
+def test_kept_weights_are_those_that_are_named_where_a_rerun_differs(
+    planted: Path, selected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, whose sums vary: after the kill step 10 is no longer seen as the best."""
+    accuracies(monkeypatch, 10)
+    whole = run(watched_spec(planted, selected, tmp_path / "whole"))
+    again = watched_spec(planted, selected, tmp_path / "killed")
+    killed_after_step_10(again, monkeypatch)
+    accuracies(monkeypatch, -20)
+    done = run(again)
+    assert done.json("training")["weights_of_step"] == 10
+    both = [(each.path / "model.safetensors").read_bytes() for each in (whole, done)]
+    assert both[0] == both[1]
+
+
+def test_the_kept_weights_outlive_a_full_disk_at_the_end(
+    planted: Path, selected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracies(monkeypatch, 2)
+    whole = run(watched_spec(planted, selected, tmp_path / "whole"))
+    given = watched_spec(planted, selected, tmp_path / "full")
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sixtyfold.stages.tune.run.save_checkpoint", full)
+        with pytest.raises(OSError, match="No space left"):
+            run(given)
+    assert files(run(given).path) == files(whole.path)
+
+
+def test_a_watched_lora_ends_with_the_adapter_of_the_chosen_step(
+    planted: Path, selected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A constant rate is not to be had, so the step is compared by what the watch answered."""
+    from sixtyfold.core.prompts import PromptOptions
+    from sixtyfold.engines.torch_engine import TorchEngine
+    from sixtyfold.stages.evaluate.answer import answer_facts
+    from sixtyfold.workflows.tuning import watch_options
+    from sixtyfold.workflows.watch_figures import read_watched
+
+    accuracies(monkeypatch, 6)
+    given = watched_spec(
+        planted, selected, tmp_path / "t", lora_rank=8, learning_rate=2e-2, epochs=4
+    )
+    done = run(given)
+    engine = TorchEngine.load(str(done.path), given)
+    facts = read_watched(watch_options(given)).facts
+    now = answer_facts(engine, facts, PromptOptions(), given.match, given.answer_tokens)
+    told = {
+        step: pl.read_parquet(done.path / "watch" / f"answers-{step:06d}.parquet")["answer"]
+        for step in (6, 32)
+    }
+    assert now["answer"].equals(told[6])
+    assert not now["answer"].equals(told[32])
+
+
+def test_plan_says_how_often_is_asked(planted: Path, selected: Path, tmp_path: Path) -> None:
+    told = plan(watched_spec(planted, selected, tmp_path / "o", watch=3))
+    assert told["steps"] == 16
+    assert told["watched_steps_at_most"] == 7  # 0, 3, 6, 9, 12, 15, 16
+    assert told["watch_questions_at_most"] % 7 == 0
+    assert not (tmp_path / "o").exists()
+
+
+def test_plan_of_rates_is_of_all_trainings(planted: Path, selected: Path, tmp_path: Path) -> None:
+    told = plan(spec(planted, selected, tmp_path / "o", learning_rates=(1e-5, 1e-3)))
+    assert (told["trainings"], told["learning_rate"]) == (3, "1e-05, 0.001")
+
+
+def test_a_killed_ladder_goes_on_with_the_training_in_flight(
+    planted: Path, ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sixtyfold.stages.tune import train
+
+    given = spec(planted, ladder, tmp_path / "o", ladder="4,8", checkpoint_every=1)
+    advance = train._EachStep.on_step_end
+    steps: list[int] = []
+
+    def killed(self: Any, args: Any, state: Any, *rest: Any, **more: Any) -> None:
+        steps.append(state.global_step)
+        if steps == [1, 2, 3, 4, 1, 2, 3]:
+            raise KilledError
+        advance(self)
+
+    monkeypatch.setattr(train._EachStep, "on_step_end", killed)
+    with pytest.raises(KilledError):
+        run(given)
+    del steps[:]
+    run(given)
+    assert steps[0] == 3
 
 
 @pytest.mark.parametrize(
@@ -196,6 +289,8 @@ def test_bad_ladders_are_one_line(
         ({"keep_best": True}, "add --watch"),
         ({"watch": 2, "keep_best": True, "lose_at_most": 1.0}, "--probe"),
         ({"learning_rates": (1e-3, 1e-3)}, "each once"),
+        ({"learning_rates": (1e-3, float("nan"))}, "positive numbers"),
+        ({"ladder": "all", "watch": 2}, "leave it out of a --ladder"),
     ],
 )
 def test_options_that_do_not_fit_are_one_line(

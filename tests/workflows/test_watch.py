@@ -12,7 +12,9 @@ import torch
 
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.models import load_tokenizer
-from sixtyfold.workflows.watch import Judged, KnowledgeWatch, choose
+from sixtyfold.workflows.watch import KnowledgeWatch
+from sixtyfold.workflows.watch_files import WatchFiles
+from sixtyfold.workflows.watch_rule import Judged
 
 STEPS = 6
 
@@ -93,6 +95,86 @@ def test_figures_reach_the_trainers_log(watched: Any) -> None:
     assert len([each for each in running.state.log_history if "loss" in each]) == STEPS
 
 
+def test_the_last_figures_come_while_trackers_still_listen(planted: Path, tmp_path: Path) -> None:
+    from transformers import TrainerCallback
+
+    class Tracker(TrainerCallback):
+        def __init__(self) -> None:
+            self.told: list[int | str] = []
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any, **_: Any) -> None:
+            self.told += [state.global_step] if "knowledge/in" in logs else []
+
+        def on_train_end(self, *_: Any, **__: Any) -> None:
+            self.told.append("end")
+
+    tracker = Tracker()
+    running = trainer(planted, tmp_path, callbacks=[tracker])
+    watch(planted, every=4).attach(running)
+    running.train()
+    assert tracker.told == [0, 4, STEPS, "end"]
+
+
+def test_a_training_that_ends_early_is_asked_at_its_end(planted: Path, tmp_path: Path) -> None:
+    from transformers import TrainerCallback
+
+    class Stop(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            control.should_training_stop = state.global_step == 3
+
+    own = watch(planted, every=2)
+    trainer(planted, tmp_path, callbacks=[own, Stop()]).train()
+    assert own.table["step"].unique().sort().to_list() == [0, 2, 3]
+
+
+def trl_rows(planted: Path, scratch: Path, *, watched: bool) -> list[dict[str, Any]]:
+    """What TRL's trainer logs in every second step."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    settings = SFTConfig(
+        output_dir=str(scratch), max_steps=STEPS, per_device_train_batch_size=4, use_cpu=True,
+        report_to=[], logging_steps=2, save_strategy="no", disable_tqdm=True, bf16=False,
+        gradient_checkpointing=False,
+    )  # fmt: skip
+    running = SFTTrainer(
+        model=str(planted),
+        args=settings,
+        train_dataset=Dataset.from_list(rows(planted)),
+        processing_class=load_tokenizer(planted),
+    )
+    if watched:
+        watch(planted, every=1).attach(running)
+    running.train()
+    clock = ("runtime", "per_second")
+    return [
+        {name: value for name, value in row.items() if not any(word in name for word in clock)}
+        for row in running.state.log_history
+        if "loss" in row
+    ]
+
+
+def test_the_figures_of_trl_are_left_as_they_were(planted: Path, tmp_path: Path) -> None:
+    """TRL averages its own figures between two logs; a log in between must not empty them."""
+    alone = trl_rows(planted, tmp_path / "alone", watched=False)
+    assert len(alone) == STEPS // 2
+    assert {"mean_token_accuracy", "entropy"} <= set(alone[0])
+    assert trl_rows(planted, tmp_path / "watched", watched=True) == alone
+
+
+def test_levels_are_told_by_domain(watched: Any) -> None:
+    own, _, folder = watched
+    answers = pl.read_parquet(folder / f"answers-{STEPS:06d}.parquet")
+    now = own.table.filter(pl.col("step") == STEPS)
+    for domain in ("in", "out"):
+        those = answers.filter((pl.col("level") == 4) & (pl.col("domain") == domain))
+        told = now.filter(pl.col("group") == f"{domain} level 4")
+        assert told["n"].to_list() == ([those.height] if those.height else [])
+        assert told["value"].to_list() == ([those["hit"].mean()] if those.height else [])
+    parts = now.filter(pl.col("group").is_in(["in level 4", "out level 4"]))
+    assert parts["n"].sum() == now.filter(pl.col("group") == "level 4")["n"][0]
+
+
 def test_figures_are_the_answers_counted(watched: Any) -> None:
     own, _, folder = watched
     answers = pl.read_parquet(folder / f"answers-{STEPS:06d}.parquet")
@@ -128,6 +210,32 @@ def test_what_would_take_too_long_is_left_out_and_said(planted: Path, tmp_path: 
     assert own.table["step"].unique().sort().to_list() == [0, STEPS]
 
 
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+def test_asking_keeps_below_its_share_of_the_time(
+    planted: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    """A second each time, a step a second: what is asked in all, the last time too, stays below."""
+    own = watch(planted, every=1, most_time=share)
+    clock = 1000.0
+    monkeypatch.setattr("sixtyfold.workflows.watch.time.monotonic", lambda: clock)
+    own._started = clock
+
+    def ask() -> None:
+        nonlocal clock
+        clock += 1
+        own.seconds, own._asked = own.seconds + 1, own._asked + 1
+
+    ask()
+    shares = []
+    for _ in range(60):
+        clock += 1
+        if not own._too_dear():
+            ask()
+            shares.append((own.seconds + 1) / (clock - own._started + 1))  # if it ended here
+    assert max(shares) <= share
+    assert own._asked > 60 * share / 2
+
+
 def test_ends_with_the_weights_of_the_chosen_step(
     planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,30 +247,42 @@ def test_ends_with_the_weights_of_the_chosen_step(
         seen[state.global_step] = weights(model)
         ask(self, args, state, control, model)
 
-    better_at_4 = [Judged(0, 0.1, None), Judged(2, 0.2, None), Judged(4, 0.9, None)]
+    values = {0: 0.1, 2: 0.2, 4: 0.9, STEPS: 0.3}
     monkeypatch.setattr(KnowledgeWatch, "_ask", noted)
-    monkeypatch.setattr(
-        "sixtyfold.workflows.watch.judged",
-        lambda table: [*better_at_4, Judged(STEPS, 0.3, None)][: table["step"].n_unique()],
-    )
+    monkeypatch.setattr("sixtyfold.workflows.watch.judged", by_step(values))
     running = trainer(planted, tmp_path, callbacks=[own])
     running.train()
     assert own.best == Judged(4, 0.9, None)
     now = weights(running.model)
     assert all(torch.equal(value, now[name]) for name, value in seen[4].items())
     assert not all(torch.equal(value, now[name]) for name, value in seen[STEPS].items())
-    assert not (tmp_path / "watch" / "best.safetensors").exists()
+    assert WatchFiles(tmp_path / "watch").kept() == Judged(4, 0.9, None)
+    kept = [path.name for path in (tmp_path / "watch").glob("*.safetensors")]
+    assert kept == ["best.safetensors"]  # of one step, however many were asked
 
 
-def test_a_step_that_lost_too_much_is_not_chosen() -> None:
-    steps = [Judged(0, 0.1, 0.5), Judged(1, 0.5, 0.9), Judged(2, 0.6, 0.85), Judged(3, 0.7, 0.7)]
-    assert choose(steps, 10).step == 2
-    assert choose(steps, 1).step == 1
-    assert choose(steps, None).step == 3
+def by_step(values: dict[int, float]) -> Any:
+    """Return what stands for `judged`: accuracy by step."""
+
+    def judged(table: pl.DataFrame) -> list[Judged]:
+        steps = table["step"].unique().sort().to_list()
+        return [Judged(step, values[step], None) for step in steps]
+
+    return judged
 
 
-def test_a_kept_step_that_is_no_longer_allowed_is_replaced() -> None:
-    assert choose([Judged(0, 0.5, 0.2), Judged(1, 0.4, 0.9)], 5).step == 1
+def test_a_model_that_no_process_holds_is_refused(
+    planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from accelerate import PartialState
+    from accelerate.utils import DistributedType
+
+    running = trainer(planted, tmp_path)
+    kept = PartialState._shared_state
+    monkeypatch.setitem(kept, "distributed_type", DistributedType.DEEPSPEED)
+    own = watch(planted)
+    with pytest.raises(BadInput, match="under DEEPSPEED none holds all of it"):
+        own.on_train_begin(running.args, running.state, running.control)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from sixtyfold.core.stage import finished
 TABLES = (".parquet", ".csv", ".jsonl")
 _YES = {"true": True, "1": True, "1.0": True, "yes": True,
         "false": False, "0": False, "0.0": False, "no": False}  # fmt: skip
+#: Columns of a CSV that are never read as numbers: an id 007 stays 007.
+_TEXTS = {name: kind for name, kind in ANSWERS_SCHEMA.items() if kind == pl.String}
 
 
 class Answers(NamedTuple):
@@ -55,25 +57,32 @@ def read_answers(path: Path, samples: SampleOptions | None = None) -> Answers:
     if is_sample_log(path):
         log = read_samples(path, options)
         return Answers(log.table, log.fingerprint, None, log.asked)
-    if path.suffix in TABLES:
+    if path.suffix.lower() in TABLES:
         frame = check_own_table(_read_own(path), str(path))
         return Answers(frame, hashlib.sha256(path.read_bytes()).hexdigest()[:16], None)
+    if path.is_file():
+        raise BadInput(
+            f"{path} is no form of answers; allowed: a directory of 'sixtyfold evaluate', a table "
+            f"({', '.join(TABLES)}), a samples_TASK_DATE.jsonl of lm-eval or a directory of these"
+        )
     result = finished(path, "evaluate")
     frame = check_answers(result.table("answers"), str(path))
     return Answers(frame, result.fingerprint, result.manifest.get("spec", {}).get("match"))
 
 
 def _read_own(path: Path) -> pl.DataFrame:
-    if path.suffix == ".parquet":
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
         return read_table(path)
     if not path.is_file():
         raise BadInput(f"there is no table {path}; give a table or a directory of 'evaluate'")
-    read = pl.read_csv if path.suffix == ".csv" else pl.read_ndjson
     try:
-        return read(path, infer_schema_length=None)
+        if suffix == ".jsonl":
+            return pl.read_ndjson(path, infer_schema_length=None)
+        return pl.read_csv(path, infer_schema_length=None, schema_overrides=_TEXTS)
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise BadInput(f"{path} is not a readable {path.suffix[1:]} table ({reason})") from None
+        raise BadInput(f"{path} is not a readable {suffix[1:]} table ({reason})") from None
 
 
 def check_own_table(frame: pl.DataFrame, origin: str) -> pl.DataFrame:

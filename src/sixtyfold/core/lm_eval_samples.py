@@ -167,13 +167,19 @@ def _lines(file: Path) -> Iterator[Row]:
                 raise Corrupted(
                     f"{file}, line {number} is no JSON; log the samples again"
                 ) from None
+            if isinstance(sample, dict) and not missing and not _are_names(sample["metrics"]):
+                missing = ["names of metrics"]
             if not isinstance(sample, dict) or missing:
                 raise Corrupted(
                     f"{file}, line {number} is no sample of lm-eval: "
-                    f"{', '.join(missing) or 'not an object'} missing; "
+                    f"{', '.join(missing) or 'an object'} missing; "
                     "log the samples with --log_samples (lm-eval 0.4.5 or newer)"
                 )
             yield sample
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(x, str) for x in value)
 
 
 def _one_filter(samples: list[Row], wanted: str | None, file: Path) -> list[Row]:
@@ -237,14 +243,21 @@ def _answer(sample: Row, metric: str, options: SampleOptions, file: Path) -> Row
         relation = _field(doc, options.relation_field, sample, file)
     level = doc.get("level") if own else None
     hit = bool(sample[metric])
+    try:
+        prompt, answer = _prompts(sample)[0], _said(sample, metric)
+    except (TypeError, ValueError, IndexError):
+        raise Corrupted(
+            f"{file}: arguments or answers of document {sample['doc_id']} are not laid out as "
+            "lm-eval 0.4.13 does; log the samples again"
+        ) from None
     return {
         "fact_id": doc["fact_id"] if own else hashlib.blake2b(key, digest_size=8).hexdigest(),
         "relation": relation,
         "domain": doc["domain"] if own and doc.get("domain") in DOMAINS else "in",
         "split": str(doc["split"]) if own and doc.get("split") else "test",
         "level": level if isinstance(level, int) else None,
-        "prompt": _prompts(sample)[0],
-        "answer": _said(sample, metric),
+        "prompt": prompt,
+        "answer": answer,
         "hit": hit,
         "exact": hit if metric == "exact_match" else _yes_or_none(sample.get("exact")),
         "f1": None,

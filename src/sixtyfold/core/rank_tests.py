@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from sixtyfold.core.statistics import ALPHA
 
@@ -46,8 +46,10 @@ def separation(numbers: Floats, yes: NDArray[np.bool_], seed: int = 0) -> Separa
     """Return how well numbers predict a yes/no outcome.
 
     The interval is DeLong's (1988) on the logit scale, which holds under unequal spread of the two
-    groups; where the groups do not overlap at all its variance is 0 and Newcombe's (2006, method 5)
-    takes its place. `benchmarks/intervals_of_comparisons.py` prints what both cover.
+    groups, with t in the normal quantile's place (Satterthwaite's degrees of freedom, as Brunner &
+    Munzel 2000 for the same variance): one group may be small and make up most of it. Where the
+    groups do not overlap at all that variance is 0 and Newcombe's (2006, method 5) takes its place.
+    `benchmarks/intervals_of_comparisons.py` prints what both cover.
 
     Args:
         numbers: shape (n,), finite.
@@ -91,12 +93,15 @@ def _auc(ranks_of_yes: Floats, n_no: int) -> float:
 def _interval(yes: Floats, no: Floats, auc: float) -> tuple[float | None, float | None]:
     if min(len(yes), len(no)) < LEAST:
         return None, None
-    variance = float(_placements(yes, no).var(ddof=1)) / len(yes)
-    variance += float(_placements(no, yes).var(ddof=1)) / len(no)
+    of_yes = float(_placements(yes, no).var(ddof=1)) / len(yes)
+    of_no = float(_placements(no, yes).var(ddof=1)) / len(no)
+    variance = of_yes + of_no
     if variance == 0 or auc in (0.0, 1.0):
         return newcombe(auc, len(yes), len(no))
+    freedom = variance**2 / (of_yes**2 / (len(yes) - 1) + of_no**2 / (len(no) - 1))
     logit = np.log(auc / (1 - auc))
-    half = float(stats.norm.ppf(1 - ALPHA / 2)) * np.sqrt(variance) / (auc * (1 - auc))
+    quantile = float(special.stdtrit(freedom, 1 - ALPHA / 2))
+    half = quantile * np.sqrt(variance) / (auc * (1 - auc))
     low, high = (float(1 / (1 + np.exp(-each))) for each in (logit - half, logit + half))
     return low, high
 

@@ -1,4 +1,4 @@
-"""Intervals for shares: one share, a macro over strata, a macro over a sample of strata.
+"""Intervals for shares (one share, a macro over strata) and for the mean of a sample.
 
 Knows counts only (hits, totals); what is counted is `accuracy.py`'s business, differences between
 two models are `paired_tests.py`'s. All intervals are two-sided and nominally 95%.
@@ -63,7 +63,7 @@ def macro(hits: Sequence[int], totals: Sequence[int], least: int = 1) -> Estimat
     estimated, t takes the normal quantile's place, with Satterthwaite's degrees of freedom
     (Σ v_g)² / Σ (v_g² / (n_g − 1)): few small strata may make up most of v. The interval stays
     inside 0..1 and with a single stratum it is Wilson's. Simulated against a normal interval (91
-    to 100%) and Wilson limits added up in squares (88 to 98%), it held 93 to 98%, strata of 2 to
+    to 100%) and Wilson limits added up in squares (88 to 98%), it held 93 to 99%, strata of 2 to
     35 facts included (`benchmarks/intervals_of_comparisons.py`).
 
     Args:
@@ -102,31 +102,6 @@ def _score_interval(share: float, size: float, quantile: float) -> tuple[float, 
     middle = (share + weight / 2) / (1 + weight)
     half = np.sqrt(weight * (share * (1 - share) + weight / 4)) / (1 + weight)
     return middle - float(half), middle + float(half)
-
-
-def macro_of_new(hits: Sequence[int], totals: Sequence[int]) -> Estimate | None:
-    """Return the mean of the strata's shares, as a guess at *new* strata of the same kind.
-
-    t with G − 1 degrees of freedom over the strata's shares: what varies is the stratum, so more
-    facts in the same strata do not shrink it to nothing. It is never narrower than `macro`'s, which
-    is about these very strata: t alone takes strata of equal shares for certainty. (A plain cluster
-    bootstrap over 5 to 10 strata covers only 82 to 89%; design §6.)
-
-    Returns:
-        The estimate, or None with fewer than two strata or an empty one.
-
-    >>> macro_of_new([1, 2, 3], [10, 10, 10]).rounded(3)
-    {'value': 0.2, 'low': 0.0, 'high': 0.448, 'n': 30}
-    """
-    if len(totals) < 2 or min(totals) < 1:
-        return None
-    these = macro(hits, totals)
-    share = np.asarray(hits, dtype=float) / np.asarray(totals, dtype=float)
-    value, half = mean_and_half_width(share)
-    low, high = value - half, value + half
-    if these is not None:
-        low, high = min(low, these.low), max(high, these.high)
-    return _within(value, low, high, int(sum(totals)))
 
 
 def mean_and_half_width(values: np.ndarray) -> tuple[float, float]:

@@ -54,7 +54,8 @@ def run(spec: ExportLmEvalSpec) -> Finished:
         for name, text in files.items():
             _write(spec, name, text)
         command = command_line(spec)
-        return stage.finish({"questions": len(rows)}, command=command, notes=list(source.notes))
+        notes = [*source.notes, f"run it with: {command}"]
+        return stage.finish({"questions": len(rows)}, command=command, notes=notes)
 
 
 def plan(spec: ExportLmEvalSpec) -> dict[str, Any]:

@@ -7,6 +7,7 @@ one set, one rate    `--out` is the tuned checkpoint
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from sixtyfold.sources.open import open_facts
 from sixtyfold.stages.evaluate.answer import answer_facts, with_levels
 from sixtyfold.stages.tune import run as tune
 from sixtyfold.workflows.tuning_spec import TuningSpec
+from sixtyfold.workflows.watch_figures import read_watched
+from sixtyfold.workflows.watch_files import forget_weights
+from sixtyfold.workflows.watch_spec import WatchSpec
 
 
 def run(spec: TuningSpec) -> Finished:
@@ -35,13 +39,14 @@ def run(spec: TuningSpec) -> Finished:
         BadInput: see the stage; there are no dev facts to choose on; a size is not in the ladder.
         SixtyfoldError: a training was not what was asked for.
     """
+    if spec.ladder is None and len(spec.rates) == 1:
+        return _tune(spec.with_rate(spec.rates[0]))
+    refuse_several_processes(spec)
     if spec.ladder is not None:
         from sixtyfold.workflows.ladder import run_ladder
 
         return run_ladder(spec)
-    if len(spec.rates) > 1:
-        return _try_rates(spec)
-    return _tune(spec.with_rate(spec.rates[0]))
+    return _try_rates(spec)
 
 
 def plan(spec: TuningSpec) -> dict[str, Any]:
@@ -51,10 +56,39 @@ def plan(spec: TuningSpec) -> dict[str, Any]:
 
         return plan_ladder(spec)
     one = tune.plan(spec.stage(learning_rate=spec.rates[0]))
+    if spec.watch is not None:
+        own = watch_options(spec)
+        every = own.every_of(one["steps"])
+        times = 1 + -(-one["steps"] // every)
+        asked = read_watched(own).facts.height
+        one = {**one, "watched_steps_at_most": times, "watch_questions_at_most": times * asked}
     if len(spec.rates) == 1:
         return one
+    refuse_several_processes(spec)
     asked = questions(spec, ("dev",)).height
-    return {**one, "trainings": len(spec.rates) + 1, "questions_each": asked}
+    trainings = len(spec.rates) + 1
+    return {
+        **one,
+        "learning_rate": ", ".join(f"{rate:g}" for rate in spec.rates),
+        "trainings": trainings,
+        "questions": len(spec.rates) * asked,
+        "estimated_seconds": one["estimated_seconds"] * trainings,
+    }
+
+
+def refuse_several_processes(spec: TuningSpec) -> None:
+    """Refuse several trainings, one after the other, where a launcher started several processes.
+
+    Raises:
+        BadInput: it did.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count > 1:
+        option = "--learning-rates" if spec.ladder is None else "--ladder"
+        raise BadInput(
+            f"{option} trains and asks in one process and {count} were started; start it without "
+            "accelerate launch"
+        )
 
 
 def _tune(spec: TuningSpec) -> Finished:
@@ -63,10 +97,20 @@ def _tune(spec: TuningSpec) -> Finished:
         return tune.run(spec.stage())
     from sixtyfold.workflows.watch import KnowledgeWatch
 
-    watch = KnowledgeWatch(
+    own = watch_options(spec)
+    watch = KnowledgeWatch(**{name: getattr(own, name) for name in WatchSpec.model_fields})
+    done = tune.run(spec, [watch], watch.inputs)
+    if not int(os.environ.get("RANK", "0")):
+        forget_weights(spec.out / "watch")  # they are the checkpoint
+    return done
+
+
+def watch_options(spec: TuningSpec) -> WatchSpec:
+    """Return the options of the watch of a training."""
+    return WatchSpec(
         facts=spec.facts,
         probe=spec.probe,
-        every=spec.watch,
+        every=spec.watch or 0,
         per_level=spec.watch_per_level,
         match=spec.match,
         max_new_tokens=spec.answer_tokens,
@@ -77,7 +121,6 @@ def _tune(spec: TuningSpec) -> Finished:
         seed=spec.seed,
         out=spec.out / "watch",
     )
-    return tune.run(spec, [watch], watch.inputs)
 
 
 def _try_rates(spec: TuningSpec) -> Finished:
@@ -143,9 +186,8 @@ def trained_answers(
     """
     from sixtyfold.engines.torch_engine import TorchEngine
 
-    folder = stage.path / "training"
-    # What a killed run left there may belong to another set.
-    shutil.rmtree(folder, ignore_errors=True)
+    # Named after set and rate, so that a killed training goes on and no other takes its place.
+    folder = stage.path / "training" / "-".join((*selection.parts[-2:], repr(rate)))
     with stage.timed("train"):
         tune.run(spec.stage(selection=selection, learning_rate=rate, out=folder))
     with stage.timed("answer"):
@@ -153,7 +195,7 @@ def trained_answers(
         answers = answer_facts(engine, facts, spec, spec.match, spec.answer_tokens)
     del engine
     release_model()
-    shutil.rmtree(folder)
+    shutil.rmtree(stage.path / "training")
     return answers
 
 

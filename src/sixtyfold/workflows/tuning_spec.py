@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import ClassVar
 
@@ -51,7 +52,8 @@ class TuningSpec(FactsOption, TuneSpec):
     @field_validator("learning_rates")
     @classmethod
     def _positive(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if any(value <= 0 for value in values) or len(set(values)) < len(values):
+        fine = all(0 < value < math.inf for value in values)
+        if not fine or len(set(values)) < len(values):
             raise ValueError("allowed: positive numbers, each once, as 1e-5 3e-5 1e-4")
         return values
 
@@ -59,6 +61,8 @@ class TuningSpec(FactsOption, TuneSpec):
     def _fits_together(self) -> TuningSpec:
         if self.keep_best and self.watch is None:
             raise ValueError("--keep-best chooses among watched steps: add --watch STEPS")
+        if self.ladder is not None and self.watch is not None:
+            raise ValueError("--watch is for one training; leave it out of a --ladder")
         if self.lose_at_most is not None and not (self.keep_best and self.probe is not None):
             raise ValueError("--lose-at-most needs --keep-best and --probe")
         return self

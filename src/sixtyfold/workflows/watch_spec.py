@@ -11,6 +11,8 @@ from sixtyfold.core.matching import MatchMode
 from sixtyfold.core.prompts import PromptOptions
 from sixtyfold.sources.options import FactsOption
 
+_TIMES = 5
+
 
 class WatchSpec(FactsOption, PromptOptions):
     """Ask a small sample of facts while a model trains."""
@@ -22,8 +24,8 @@ class WatchSpec(FactsOption, PromptOptions):
     """Facts that are asked."""
 
     every: int = Field(default=0, ge=0)
-    """Ask after so many steps; 0 asks five times, evenly spread. Before the first step and after
-    the last it is always asked."""
+    """Ask after so many steps; 0 asks at most five times, evenly spread. Before the first step and
+    after the last it is always asked."""
 
     per_level: int = Field(default=12, ge=1)
     """In-domain facts of each level; without a probe five times as many of all. As many
@@ -39,8 +41,9 @@ class WatchSpec(FactsOption, PromptOptions):
     """Questions that run together."""
 
     most_time: float = Field(default=0.25, gt=0, le=1)
-    """Share of the time that asking may take: what would exceed it is left out, and said. Not
-    with a rule that keeps a checkpoint, which must not depend on the clock."""
+    """Share of the time that asking may take: what would exceed it is left out, and said. Before
+    the first step and after the last it is always asked. Not with a rule that keeps a checkpoint,
+    which must not depend on the clock: it asks as often as `every` says."""
 
     keep_best: bool = False
     """End with the weights of the best step by in-domain accuracy, kept on disk meanwhile."""
@@ -62,6 +65,15 @@ class WatchSpec(FactsOption, PromptOptions):
         if self.keep_best and self.out is None:
             raise ValueError("keep_best needs a place for the weights: give out")
         return self
+
+    def every_of(self, steps: int) -> int:
+        """Return after how many steps to ask in a training of so many.
+
+        >>> spec = WatchSpec()
+        >>> spec.every_of(8), spec.every_of(1000)
+        (2, 200)
+        """
+        return self.every or max(1, -(-steps // _TIMES))
 
     @property
     def rule(self) -> str | None:

@@ -57,6 +57,15 @@ def test_a_model_has_not_drifted_from_itself(planted: Path, tmp_path: Path) -> N
     assert rows["kl_top10"].mean() > 0.1  # the prompts differ: cloze against question
 
 
+def test_facts_without_cloze_templates_are_said(planted: Path, tmp_path: Path) -> None:
+    rows = finished(planted).table("facts").head(3).select("question", "relation")
+    rows = rows.with_columns(answer=pl.lit("zero"), split=pl.lit("test"))
+    rows.write_csv(tmp_path / "own.csv")
+    done = drift(planted, planted, tmp_path / "d", facts=str(tmp_path / "own.csv"))
+    assert done.manifest["without_cloze"] == sorted(set(rows["relation"]))
+    assert drift(planted, planted, tmp_path / "e").manifest["without_cloze"] == []
+
+
 def test_batch_size_changes_nothing(planted: Path, tuned: Path, tmp_path: Path) -> None:
     large = drift(planted, tuned, tmp_path / "large", batch=200).table("drift")
     small = drift(planted, tuned, tmp_path / "small", batch=9).table("drift")

@@ -58,6 +58,8 @@ def test_prediction() -> None:
 def test_lines() -> None:
     plain = {"p2": None, "mass_outside": {"base": {"largest": 0.0}, "tuned": {"largest": 0.0}}}
     assert words_of(plain)[1:] == ["P2's figure needs level-4 facts: give --probe"]
+    asked = words_of({**plain, "without_cloze": ["capital"]})
+    assert asked[2].startswith("- no cloze templates for 1 relations (capital): there P2's figure")
     told = words_of(
         {
             "p2": {"mean": 1.0, "low": 0.5, "high": 1.5, "n": 40},

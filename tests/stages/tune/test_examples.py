@@ -68,3 +68,8 @@ def test_without_an_end_token_nothing_is_trained(planted_tokenizer: Any) -> None
     tokenizer.eos_token = None
     with pytest.raises(BadInput, match="no end token"):
         encode(tokenizer, ("Where?", " x"))
+
+
+def test_a_selection_without_rows_is_refused(planted_tokenizer: Any) -> None:
+    with pytest.raises(BadInput, match="the selection holds no row"):
+        encode_examples(rows(("q", "a")).clear(), planted_tokenizer, PromptOptions(), 128)

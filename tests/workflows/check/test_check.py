@@ -188,6 +188,9 @@ def test_the_command_shows_counts_and_the_first_rows(
     assert "recall from questions, prompts per fact: plain (1), few-shot (3)" in shown
     assert "problem: contradiction" in shown
     assert "hold back" in shown
+    assert shown.index("unknown") < shown.index("weak") < shown.rindex("known")
+    left_out = checked.table("rows").filter(pl.col("recommendation") != "keep").height
+    assert f"and {left_out - 10} more rows: " in shown
     assert run_command([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["check"]["rows"] == 54
 

@@ -40,6 +40,18 @@ def test_what_the_file_calls_a_question_is_one() -> None:
     assert measure(row("France: capital", "Paris", called=True), WordTokenizer(), 10).kind == "fact"
 
 
+def test_an_answer_without_tokens_is_a_row_not_the_end_of_the_check() -> None:
+    class Invisible(WordTokenizer):
+        """Leaves invisible characters out, as normalising tokenizers do."""
+
+        def __call__(self, text: str, *, add_special_tokens: bool = True) -> dict[str, list[int]]:
+            return super().__call__(text.replace("\u200b", "").strip())
+
+    found = measure(row("Who is she?", "\u200b"), Invisible(), 10)
+    assert found.kind == "unreadable"
+    assert "has no tokens for" in found.why
+
+
 def test_several_turns_are_no_fact() -> None:
     turns = ("user", "assistant", "user")
     history = tuple({"role": role, "content": "Who is she?"} for role in turns)

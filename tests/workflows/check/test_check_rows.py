@@ -95,6 +95,10 @@ def test_other_answers_and_aliases_are_accepted() -> None:
     assert (row.answer, row.accepted) == ("Paris", ("Paris", "Lutetia"))
     (row,) = read({"q1": QUESTION, "gold": "Paris|x"}, columns="question=q1,answers=gold").rows
     assert row.accepted == ("Paris|x",)
+    (row,) = read({"question": QUESTION, "answers": '["Paris", "Lutetia"]'}).rows
+    assert (row.answer, row.accepted) == ("Paris", ("Paris", "Lutetia"))
+    (row,) = read({"question": "Which bracket opens?", "answer": "[a"}).rows
+    assert (row.complaint, row.answer) == ("", "[a")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +113,7 @@ def test_other_answers_and_aliases_are_accepted() -> None:
         ({"messages": [{"role": "user", "content": [{"image": 1}]}]}, "something that is no text"),
         ({"messages": [{"role": "user", "content": True}]}, "needs text and holds a bool"),
         ({"prompt": {"a": 1}, "completion": "x"}, "'prompt' needs text and holds a dict"),
+        ({"prompt": "x", "completion": float("nan")}, "'completion' holds nan, which is no text"),
         ({"question": "a\ud800", "answer": "b"}, "half a character"),
         ({"question": "a", "answer": {"x": "b"}}, "holds a dict with 'x'"),
     ],

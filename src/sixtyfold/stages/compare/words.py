@@ -18,7 +18,7 @@ MEANING = {
 }
 FOOT = (
     "after − before in points; p Holm: adjusted over all rows of this table; "
-    "could see: smallest true difference found with 80% power"
+    "could see: smallest true difference found with 80% power (none: not even 100 points)"
 )
 
 
@@ -42,7 +42,7 @@ def difference_table(found: dict[str, Any]) -> pl.DataFrame:
                     "95% interval": _interval(difference),
                     "p": _p(difference["p"]),
                     "p Holm": _p(difference["p_holm"]),
-                    "could see": f"{100 * difference['detectable']:.1f}",
+                    "could see": _reachable(difference["detectable"]),
                     "facts": difference["n"],
                 }
             )
@@ -75,6 +75,15 @@ def _points(share: float) -> str:
     """
     points = round(100 * share, 1)
     return f"{points:+.1f}".replace("-", "−") if points else "0.0"
+
+
+def _reachable(detectable: float) -> str:
+    """Return a detectable difference in points, unless no difference is that large.
+
+    >>> _reachable(0.0312), _reachable(1.7)
+    ('3.1', 'none')
+    """
+    return f"{100 * detectable:.1f}" if detectable <= 1 else "none"
 
 
 def _interval(row: dict[str, Any]) -> str:

@@ -96,6 +96,12 @@ def first_templates(templates: pl.DataFrame) -> dict[str, str]:
     return dict(zip(firsts["relation"], firsts["text"], strict=True))
 
 
+def without_cloze(found: Wanted) -> list[str]:
+    """Return the relations whose template holds the question: there the base gets no cloze."""
+    relations = found.facts["relation"].unique().sort()
+    return [each for each in relations if "{question}" in found.templates[each]]
+
+
 def prompts_of(found: Wanted, tokenizer: Any, spec: DriftSpec) -> Prompts:
     """Return the prompts of every fact."""
     cloze, question, answer = [], [], []

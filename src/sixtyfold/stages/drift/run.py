@@ -24,6 +24,7 @@ from sixtyfold.stages.drift.prompts import (
     one_tokenizer,
     prompts_of,
     wanted,
+    without_cloze,
 )
 from sixtyfold.stages.drift.spec import DriftSpec
 from sixtyfold.stages.drift.summary import drift_summary
@@ -65,12 +66,14 @@ def run(spec: DriftSpec) -> Finished:
         prompts = prompts_of(found, tokenizer, spec)
         chunks = fixed_chunks(prompts, spec.batch, len(tokenizer))
         run_passes(stage, Work(found.facts, prompts, chunks), spec)
-        return _record(stage, len(chunks), known, tokenizer, spec)
+        extra = {"without_cloze": without_cloze(found)}
+        return _record(stage, len(chunks), known, tokenizer, spec, extra)
 
 
 def _record(
-    stage: StageDirectory, chunks: int, known: pl.DataFrame | None, tokenizer: Any, spec: DriftSpec
-) -> Finished:
+    stage: StageDirectory, chunks: int, known: pl.DataFrame | None, tokenizer: Any,
+    spec: DriftSpec, extra: dict[str, Any],
+) -> Finished:  # fmt: skip
     """Join the parts, write the tables made from them, and finish."""
     facts = stage.join_parts("drift", chunks, ["fact_id"])
     positions = stage.join_parts("drift_positions", chunks, ["fact_id", "position"])
@@ -79,7 +82,6 @@ def _record(
         "drift_summary": drift_summary(facts, positions),
         "drift_tokens": most_moved(sums, facts.height, tokenizer, spec.tokens),
     }
-    extra: dict[str, Any] = {}
     if known is not None:
         told = facts.join(known, on="fact_id")
         tables["drift_prediction"] = drift_prediction(told, spec.seed)

@@ -107,6 +107,13 @@ def words_of(manifest: dict[str, Any]) -> list[str]:
     else:
         bounds = f"{p2['low']:.3f} to {p2['high']:.3f}"
         lines.append(f"P2's figure, level-4 facts: {p2['mean']:.3f} ({bounds}, n = {p2['n']})")
+    no_cloze = manifest.get("without_cloze")
+    if no_cloze:
+        shown = ", ".join(no_cloze[:5]) + (", ..." if len(no_cloze) > 5 else "")
+        lines.append(
+            f"- no cloze templates for {len(no_cloze)} relations ({shown}): there P2's figure asks "
+            "the base by a phrasing of the question"
+        )
     outside = {side: each["largest"] for side, each in manifest["mass_outside"].items()}
     if any(outside.values()):
         lines.append(

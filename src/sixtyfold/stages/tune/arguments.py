@@ -35,10 +35,8 @@ def trainer_arguments(spec: TuneSpec, device: str, processes: Processes, folder:
     """
     from trl import SFTConfig
 
-    check_packages(spec, device)
-    recipe, form = spec.recipe, str(resolve_dtype(spec.dtype, device)).removeprefix("torch.")
-    if form == "float16" and device == "cpu":
-        raise BadInput("--dtype float16 trains on GPUs alone; use bfloat16, float32 or auto")
+    check_options(spec, device)
+    recipe, form = spec.recipe, _form(spec, device)
     # The name of one option below differs between supported versions of transformers.
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         return SFTConfig(
@@ -66,10 +64,28 @@ def trainer_arguments(spec: TuneSpec, device: str, processes: Processes, folder:
             save_strategy="no",
             report_to=trackers(spec.report_to),
             disable_tqdm=True,
+            ddp_find_unused_parameters=False,
             seed=spec.seed,
             data_seed=spec.seed,
             dataloader_pin_memory=False,
         )
+
+
+def check_options(spec: TuneSpec, device: str) -> None:
+    """Refuse options that this machine cannot follow, before anything is read.
+
+    Raises:
+        BadInput: a package, a tracker or a CUDA GPU is missing.
+    """
+    check_packages(spec, device)
+    trackers(spec.report_to)
+    if device == "cpu" and _form(spec, device) == "float16":
+        raise BadInput("--dtype float16 trains on GPUs alone; use bfloat16, float32 or auto")
+
+
+def _form(spec: TuneSpec, device: str) -> str:
+    """Return the name of the number format of the forward pass."""
+    return str(resolve_dtype(spec.dtype, device)).removeprefix("torch.")
 
 
 def trackers(given: str) -> list[str]:
@@ -78,9 +94,11 @@ def trackers(given: str) -> list[str]:
     Raises:
         BadInput: one is not known or not installed.
     """
+    names = [name.strip() for name in given.split(",") if name.strip() not in {"", "none"}]
+    if not names:
+        return []
     from transformers.integrations import get_available_reporting_integrations
 
-    names = [name.strip() for name in given.split(",") if name.strip() not in {"", "none"}]
     here = sorted(get_available_reporting_integrations())
     for name in names:
         if name not in here:

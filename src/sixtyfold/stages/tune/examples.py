@@ -31,11 +31,13 @@ def encode_examples(
     """Tokenise prompt and answer of every row apart and append the end token.
 
     Raises:
-        BadInput: a row is empty or too long, or the tokenizer has no end token.
+        BadInput: there is no row, one is empty or too long, or the tokenizer has no end token.
     """
     end = tokenizer.eos_token_id
     if end is None:
         raise BadInput("the tokenizer has no end token, so the model could not learn to stop")
+    if selection.is_empty():
+        raise BadInput("the selection holds no row; select at least one fact")
     examples = []
     for row in selection.iter_rows(named=True):
         answer = row["completion"]

@@ -38,6 +38,8 @@ class Shape(NamedTuple):
     middle: int
     layers: int
     vocabulary: int
+    context: int | None = None
+    """Longest sequence it reads, where the config says so."""
 
 
 class Needs(NamedTuple):
@@ -181,6 +183,7 @@ def config_shape(config: Any, loader: Any, *, trust_remote_code: bool = False) -
         middle=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
         layers=text.num_hidden_layers,
         vocabulary=text.vocab_size,
+        context=getattr(text, "max_position_embeddings", None),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 from sixtyfold.core.errors import BadInput, SixtyfoldError
@@ -45,16 +45,46 @@ class Processes(NamedTuple):
 
             PartialState().wait_for_everyone()
 
-    @contextlib.contextmanager
-    def main_first(self) -> Iterator[None]:
-        """Run a block in the main process of each machine before the others."""
-        if self.number == 1:
-            yield
-            return
-        from accelerate import PartialState
+    def together(self, mine: bool, work: Callable[[], Value]) -> Value | None:
+        """Run `work` where it is this process's, and have all end where it fails in one.
 
-        with PartialState().local_main_process_first():
-            yield
+        Args:
+            mine: whether this process runs it; the others wait.
+            work: what is run.
+
+        Returns:
+            what it returned; None where it was not run.
+
+        Raises:
+            SixtyfoldError, OSError: raised by `work` in some process: in the main process, which
+                tells it.
+            SystemExit: the same, in the other processes.
+        """
+        if self.number == 1:
+            return work() if mine else None
+        from torch.distributed import all_gather_object
+
+        value, error = None, None
+        try:
+            value = work() if mine else None
+        except (SixtyfoldError, OSError) as raised:
+            error = raised
+        errors: list[SixtyfoldError | OSError | None] = [None] * self.number
+        all_gather_object(errors, error)
+        first = next((each for each in errors if each is not None), None)
+        if first is not None:
+            raise first if self.main else SystemExit(getattr(first, "exit_code", 1))
+        return value
+
+    def main_first(self, work: Callable[[], Value]) -> Value:
+        """Return what `work` returns, run in the main process of each machine before the others.
+
+        Raises:
+            SixtyfoldError, OSError, SystemExit: see `together`.
+        """
+        if self.number > 1:
+            self.together(os.environ.get("LOCAL_RANK", "0") == "0", work)
+        return work()
 
 
 def join_processes(device: str) -> Processes:

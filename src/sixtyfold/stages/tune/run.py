@@ -21,6 +21,7 @@ from sixtyfold.core.models import (
 )
 from sixtyfold.core.prompts import PromptOptions
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage, write_atomic
+from sixtyfold.stages.tune.arguments import check_options
 from sixtyfold.stages.tune.examples import Example, encode_examples
 from sixtyfold.stages.tune.memory import Training, device_memory, planned_training, refuse_if_short
 from sixtyfold.stages.tune.processes import (
@@ -66,16 +67,15 @@ def run(
     """
     device = resolve_device(spec.device)
     processes = join_processes(device)
-    examples_at_once(spec.recipe.batch, spec.accumulate, processes.number)
-    selection = finished(spec.selection, "select")
-    _check_form(selection, spec)
-    with processes.main_first():
-        directory = model_directory(spec.model, spec.revision)
+    selection = _checked_selection(spec, device, processes)
     with one_line_errors(processes), contextlib.ExitStack() as held:
-        stage = None
-        if processes.main:
+        directory = processes.main_first(lambda: model_directory(spec.model, spec.revision))
+
+        def opened() -> StageDirectory:
             read = {"model": model_fingerprint(directory), "selection": selection.fingerprint}
-            stage = held.enter_context(open_stage("tune", spec, {**read, **inputs}))
+            return held.enter_context(open_stage("tune", spec, {**read, **inputs}))
+
+        stage = processes.together(processes.main, opened)
         if processes.from_main(stage is not None and stage.complete):
             return finished(spec.out, "tune")
         tokenizer = load_tokenizer(directory)
@@ -83,12 +83,17 @@ def run(
         _fitting_training(directory, examples, spec, device, processes)
         here = _Here(directory, tokenizer, examples, device, processes)
         trained = _train(stage, here, spec, callbacks)
-        with _timed(stage, "save"):
-            report = _save(stage, trained, here, spec)
-        if stage is not None:
-            stage.finish({"examples": len(examples)}, training={**report, **peers(processes)})
-        processes.wait()
+        processes.together(True, lambda: _save(stage, trained, here, spec))
         return finished(spec.out, "tune")
+
+
+def _checked_selection(spec: TuneSpec, device: str, processes: Processes) -> Finished:
+    """Return the selection; refuse what is known to be wrong before a model is read."""
+    examples_at_once(spec.recipe.batch, spec.accumulate, processes.number)
+    check_options(spec, device)
+    selection = finished(spec.selection, "select")
+    _check_form(selection, spec)
+    return selection
 
 
 def _check_form(selection: Finished, spec: TuneSpec) -> None:
@@ -106,16 +111,34 @@ def _check_form(selection: Finished, spec: TuneSpec) -> None:
 def _fitting_training(
     directory: Path, examples: list[Example], spec: TuneSpec, device: str, processes: Processes
 ) -> Training:
-    """Return what decides the training's memory; refuse one that the device cannot hold."""
-    longest = max(len(example.input_ids) for example in examples)
-    training = planned_training(directory, spec, device, longest, processes)
+    """Return what decides the training's memory; refuse one that model or device cannot hold."""
+    longest = max(examples, key=lambda example: len(example.input_ids))
+    training = planned_training(directory, spec, device, len(longest.input_ids), processes)
+    room = training.shape.context
+    if room is not None and len(longest.input_ids) > room:
+        raise BadInput(
+            f"training row {longest.fact_id} has {len(longest.input_ids)} tokens, {spec.model} "
+            f"reads at most {room}; drop the row"
+        )
+    _check_warmup(spec, len(examples))
     refuse_if_short(training, _free(device, processes), device)
     return training
 
 
+def _check_warmup(spec: TuneSpec, examples: int) -> None:
+    steps = spec.recipe.steps(examples)
+    if spec.warmup_steps >= steps:
+        raise BadInput(
+            f"--warmup-steps {spec.warmup_steps} leaves none of {steps} steps at the learning "
+            "rate given; give fewer"
+        )
+
+
 def _free(device: str, processes: Processes) -> float:
-    """Return the bytes free for each process; those on processors share them."""
-    return device_memory(device) / (processes.number if device == "cpu" else 1)
+    """Return the bytes free for each process; those on processors share them and decide alike."""
+    if device == "cpu":
+        return processes.from_main(device_memory(device) / processes.number)
+    return device_memory(device)
 
 
 class _Here(NamedTuple):
@@ -152,28 +175,31 @@ def _timed(stage: StageDirectory | None, what: str) -> AbstractContextManager[No
     return contextlib.nullcontext() if stage is None else stage.timed(what)
 
 
-def _save(
-    stage: StageDirectory | None, trained: Trained, here: _Here, spec: TuneSpec
-) -> dict[str, int]:
-    """Write checkpoint, record and card; in processes that do not write, help gather weights."""
+def _save(stage: StageDirectory | None, trained: Trained, here: _Here, spec: TuneSpec) -> None:
+    """Write the result, manifest last; in processes that do not write, help gather weights."""
     from sixtyfold.stages.tune.proof import counts
     from sixtyfold.stages.tune.weights import whole_model
 
     directory, tokenizer = here.directory, here.tokenizer
-    whole = whole_model(trained.trainer, directory, spec, spec.out / "adapter")
-    report = counts(trained.steps, here.examples)
-    if stage is None or whole is None:
-        return report
-    save_checkpoint(whole.model, tokenizer, stage.path, whole.state_dict)
-    stage.write_json("training", {**report, **_record(trained, here.examples, tokenizer)})
-    card = model_card(spec, report, model_licence(directory, spec.model))
-    write_atomic(stage.path / "README.md", lambda path: path.write_text(card, encoding="utf-8"))
-    return report
+    with _timed(stage, "save"):
+        whole = whole_model(trained.trainer, directory, spec, spec.out / "adapter")
+        if stage is None or whole is None:
+            return
+        report = counts(trained.steps, here.examples)
+        record = _record(trained, here.examples, tokenizer)
+        save_checkpoint(whole.model, tokenizer, stage.path, whole.state_dict)
+        stage.write_json("training", {**report, **record})
+        card = model_card(spec, {**report, **record}, model_licence(directory, spec.model))
+        write_atomic(stage.path / "README.md", lambda path: path.write_text(card, encoding="utf-8"))
+    done = {**report, **peers(here.processes)}
+    stage.finish({"examples": len(here.examples)}, training=done)
 
 
 def _record(trained: Trained, examples: list[Example], tokenizer: Any) -> dict[str, Any]:
     """Return what `training.json` says beyond the counts."""
+    chosen = trained.trainer.state.best_global_step  # by a callback that put its weights back
     return {
+        "weights_of_step": len(trained.steps) if chosen is None else chosen,
         "losses": [step.loss for step in trained.steps],
         "learning_rates": [step.learning_rate for step in trained.steps],
         "examples_of_steps": [
@@ -189,11 +215,14 @@ def model_card(spec: TuneSpec, report: dict[str, Any], licence: str | None) -> s
     header = "---\nlibrary_name: transformers\n"
     header += f"license: {licence}\n" if licence else ""
     header += f"base_model: {spec.model}\n" if "/" in spec.model else ""
+    steps = f"{report['steps']} steps"
+    if report["weights_of_step"] != report["steps"]:
+        steps += f" (the weights are those after step {report['weights_of_step']})"
     kind = "all weights" if spec.lora_rank is None else f"LoRA of rank {spec.lora_rank}, merged"
     return (
         f"{header}tags: [sixtyfold]\n---\n"
         f"Tuned by sixtyfold from `{spec.model}`: {report['examples']} examples, "
-        f"{report['target_tokens']} learned tokens, {report['steps']} steps, {kind}, "
+        f"{report['target_tokens']} learned tokens, {steps}, {kind}, "
         f"learning rate {spec.learning_rate}, prompt form {spec.prompt_form}.\n\n"
         "What was trained on: `manifest.json`, `training.json`.\n"
     )
@@ -203,9 +232,7 @@ def plan(spec: TuneSpec) -> dict[str, Any]:
     """Return what a run would do, without doing it; raises what `run` raises."""
     device = resolve_device(spec.device)
     processes = join_processes(device)
-    at_once = examples_at_once(spec.recipe.batch, spec.accumulate, processes.number)
-    selection = finished(spec.selection, "select")
-    _check_form(selection, spec)
+    selection = _checked_selection(spec, device, processes)
     directory = model_directory(spec.model, spec.revision)
     examples = encode_examples(
         selection.table("selection"), load_tokenizer(directory), spec, spec.max_length
@@ -220,7 +247,7 @@ def plan(spec: TuneSpec) -> dict[str, Any]:
         "examples_seen": seen,
         "target_tokens": round(targets),
         "steps": spec.recipe.steps(len(examples)),
-        "examples_at_once": at_once,
+        "examples_at_once": examples_at_once(spec.recipe.batch, spec.accumulate, processes.number),
         "processes": processes.number,
         "learning_rate": spec.learning_rate,
         **training.needs().in_gigabytes(),

@@ -72,13 +72,14 @@ def train(
         trainer = ProvingTrainer(
             examples,
             tokenizer.eos_token_id,
+            setting.processes,
             model=model,
             args=arguments,
             processing_class=tokenizer,
             peft_config=lora(spec),
         )
     trainer.remove_callback(PrinterCallback)
-    check_dataset(trainer.train_dataset.select(range(len(examples))), examples)
+    check_dataset(list(trainer.train_dataset)[:-1], examples)  # the last is the filler
     state = last_state(setting.folder, setting.processes)
     with progress_bar("tune", spec.recipe.steps(len(examples))) as advance:
         trainer.add_callback(_EachStep(advance))

@@ -20,20 +20,25 @@ from trl import SFTTrainer
 from sixtyfold.core.checkpoint_saving import told_as_disk_errors
 from sixtyfold.core.errors import SixtyfoldError
 from sixtyfold.stages.tune.examples import IGNORED, Example
+from sixtyfold.stages.tune.processes import Processes
 
 
 class ProvingTrainer(SFTTrainer):  # type: ignore[misc]
     """An `SFTTrainer` that writes down what it trained on."""
 
-    def __init__(self, examples: Sequence[Example], end: int, **options: Any) -> None:
+    def __init__(
+        self, examples: Sequence[Example], end: int, processes: Processes, **options: Any
+    ) -> None:
         """Take what `SFTTrainer` takes, the data set excepted.
 
         Args:
             examples: the training examples.
             end: the id of the end token; fills up the last batch where processes share it.
+            processes: those that train together.
             options: passed on; `args.remove_unused_columns` must be off.
         """
         self._examples = examples
+        self._processes = processes
         self._rows: list[int] = []
         super().__init__(train_dataset=data_set(examples, end), **options)
         self.data_collator: Any = CheckedCollator(self.data_collator, examples)
@@ -66,13 +71,16 @@ class ProvingTrainer(SFTTrainer):  # type: ignore[misc]
         super().log(logs, start_time)
         if "loss" not in logs:
             return
-        if not math.isfinite(logs["loss"]):
-            raise SixtyfoldError(
-                f"the loss of step {self.state.global_step} is not a number; "
-                "lower --learning-rate; nothing was saved"
-            )
+        if not math.isfinite(logs["loss"]):  # in every process: it is their mean
+            self._processes.together(True, self._refuse_loss)
         self.state.log_history[-1]["rows"] = self._rows_of_all()
         self._rows = []
+
+    def _refuse_loss(self) -> None:
+        raise SixtyfoldError(
+            f"the loss of step {self.state.global_step} is not a number; "
+            "lower --learning-rate; nothing was saved"
+        )
 
     def _rows_of_all(self) -> list[int]:
         """Return the rows of this step over all processes, without those that fill up."""

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from jinja2 import TemplateError
 
+from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import normalise
 from sixtyfold.core.prompts import PromptOptions, continuation_ids, question_text
 from sixtyfold.workflows.check.rows import SftRow
@@ -55,10 +56,12 @@ def measure(row: SftRow, tokenizer: Any, fact_tokens: int) -> Measured:
     answer = row.answer.strip()
     try:
         prompt, target = _ids(row, tokenizer)
+        short = len(continuation_ids(tokenizer, f" {answer}")) if answer else 0
     except TemplateError as error:
         why = f"the model's chat template refuses the conversation ({' '.join(str(error).split())})"
         return Measured("unreadable", why, [], [])
-    short = len(continuation_ids(tokenizer, f" {answer}")) if answer else 0
+    except BadInput as error:  # no token for the answer
+        return Measured("unreadable", str(error), [], [])
     why = _why_no_fact(row, answer, short, fact_tokens)
     return Measured("text" if why else "fact", why, prompt, target)
 

@@ -6,6 +6,7 @@ read is no error here: it is told with the others, and the file is read to its e
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -195,11 +196,22 @@ def _read_instruction(record: Record, columns: dict[str, str]) -> SftRow:
 def _read_question(record: Record, columns: dict[str, str]) -> SftRow:
     question = _text(record.values.get(columns["question"]), "question")
     given = record.values.get(columns["answers"])
-    answers = [given.strip()] if isinstance(given, str) else words(given, "answer", record.place)
+    if isinstance(given, str) and not _is_list(given, record.place):
+        answers = [given.strip()]
+    else:
+        answers = words(given, "answer", record.place)
     others = words(record.values.get(columns.get("aliases", "")), "aliases", record.place)
     accepted = tuple(dict.fromkeys(each for each in (*answers, *others) if each))
     answer = answers[0] if answers else ""
     return SftRow(record.place, _asked(question), answer, accepted, called_question=True)
+
+
+def _is_list(text: str, place: str) -> bool:
+    """Whether a text is a JSON list, as tables hold several answers; other brackets are text."""
+    try:
+        return text.lstrip().startswith("[") and isinstance(decode(text, place, ""), list)
+    except BadInput:
+        return False
 
 
 def _asked(text: str) -> tuple[Message, ...]:
@@ -241,12 +253,14 @@ def _text(value: Any, field: str) -> str:
     """Return a text as written; nothing gives an empty text.
 
     Raises:
-        _Unreadable: the value is neither text nor number, or holds half a character.
+        _Unreadable: the value is neither text nor finite number, or holds half a character.
     """
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise _Unreadable(f"'{field}' needs text and holds {_named(value)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _Unreadable(f"'{field}' holds {value}, which is no text")
     text = str(value)
     try:
         text.encode("utf-8")
