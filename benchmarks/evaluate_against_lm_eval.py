@@ -68,8 +68,8 @@ class Ours:
 
     def __init__(self, facts: str, dtype: str) -> None:
         from sixtyfold.core.prompts import question_ids
-        from sixtyfold.engines.memory import rows_that_fit
         from sixtyfold.engines.torch_engine import TorchEngine
+        from sixtyfold.stages.evaluate.answer import questions_at_once
         from sixtyfold.stages.evaluate.spec import EvaluateSpec
 
         self.spec = EvaluateSpec(facts=facts, out=Path(), dtype=dtype)
@@ -81,7 +81,7 @@ class Ours:
             question_ids(self.engine.tokenizer, self.spec, question)
             for question in self.facts["question"]
         ]
-        self.batch = rows_that_fit(self.engine.model, max(map(len, self.prompts)) + TOKENS)
+        self.batch = questions_at_once(self.engine, self.prompts, TOKENS)
 
     def answers(self) -> dict[str, str]:
         """Answer all questions; fact_id to answer."""

@@ -1,7 +1,7 @@
 """Ways of tuning against each other on a planted model: 360 questions, 5 seeds, paired.
 
-A difference is the mean over questions of the mean over seeds; its 95% interval is that of a
-mean over questions (t), so that questions, not answers, are what is sampled.
+Differences are means over relations, seeds and questions; both seeds and questions are samples
+(`core.replicates`), and each bound is one-sided with 95%, as a test of equivalence needs.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 import pytest
-from scipy import stats
 
 from sixtyfold.core.models import ModelOptions, release_model
 from sixtyfold.core.prompts import PromptOptions
+from sixtyfold.core.replicates import replicated_difference
 from sixtyfold.core.stage import finished
 from sixtyfold.stages.evaluate.answer import answer_facts, with_levels
 from sixtyfold.stages.plant.run import run as plant
@@ -126,12 +126,11 @@ def full(world: World, rates: dict[str, float]) -> np.ndarray:
     return np.stack([trained(world, "4", seed, "full", rates["full"]) for seed in SEEDS])
 
 
-def interval(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
-    """Return mean, lower and upper 95% bound of `one - other`, in points."""
-    difference = (one - other).mean(0)
-    mean, error = difference.mean(), stats.sem(difference)
-    width = stats.t.ppf(0.975, difference.size - 1) * error
-    return 100 * mean, 100 * (mean - width), 100 * (mean + width)
+def interval(world: World, one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
+    """Return mean, lower and upper bound of `one - other`, in points; (seeds, questions) each."""
+    relations = world.questions().sort("fact_id")["relation"].to_list()
+    found = replicated_difference(other > 0, one > 0, relations)
+    return 100 * found.value, 100 * found.lower, 100 * found.upper
 
 
 @pytest.mark.long
@@ -139,7 +138,7 @@ def test_the_questions_are_enough_and_tuning_works(world: World, full: np.ndarra
     assert full.shape[1] >= 300
     before = world.hits(world.model)
     print(f"base {100 * before.mean():.1f}, tuned {100 * full.mean():.1f}")
-    assert interval(full, np.broadcast_to(before, full.shape))[1] > 20
+    assert interval(world, full, np.broadcast_to(before, full.shape))[1] > 20
 
 
 @pytest.mark.long
@@ -149,7 +148,7 @@ def test_ways_of_tuning_are_equivalent(
 ) -> None:
     """Each with the learning rate that is best for it on dev."""
     other = np.stack([trained(world, "4", seed, how, rates[how]) for seed in SEEDS])
-    mean, low, high = interval(other, full)
+    mean, low, high = interval(world, other, full)
     print(f"{how} minus full: {mean:+.2f} points ({low:+.2f} to {high:+.2f})")
     assert low > -5
     assert high < 5
@@ -174,7 +173,7 @@ def test_unknown_facts_hurt_and_known_facts_do_not(
                 epochs=20, seed=seed, dtype="float32",
             )  # fmt: skip
             rows.append(world.hits(tune(spec).path))
-        after[name] = interval(np.stack(rows), full)
+        after[name] = interval(world, np.stack(rows), full)
         mean, low, high = after[name]
         print(f"trained on {name} facts: {mean:+.2f} points ({low:+.2f} to {high:+.2f})")
     assert after["unknown"][2] < 0

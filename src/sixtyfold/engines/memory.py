@@ -8,17 +8,19 @@ from typing import Any
 import torch
 
 MOST_ON_CPU = 256  # more rows at once gain nothing on a few cores
+MOST_SHORT_ON_CPU = 512  # short answers end at different times: the last ones are then fewer steps
 MOST_ON_GPU = 4096
 _SHARE = 0.25  # of the whole memory: the figure must not depend on what else runs now
 _REFUSALS = ("can't allocate memory", "not enough memory", "out of memory")
 
 
-def rows_that_fit(model: Any, tokens: int) -> int:
+def rows_that_fit(model: Any, tokens: int, most_on_cpu: int = MOST_ON_CPU) -> int:
     """Return how many rows may run together; the same every time on one machine.
 
     Args:
         model: the loaded model.
         tokens: longest row, prompt and continuation.
+        most_on_cpu: more gain nothing there, however much memory there is.
     """
     config = model.config.get_text_config()
     weight = next(model.parameters())
@@ -32,7 +34,7 @@ def rows_that_fit(model: Any, tokens: int) -> int:
         taken = sum(each.numel() * each.element_size() for each in model.parameters())
         return _between(int(2 * _SHARE * (whole - taken)) // row, MOST_ON_GPU)
     whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return _between(int(_SHARE * whole) // row, MOST_ON_CPU)
+    return _between(int(_SHARE * whole) // row, most_on_cpu)
 
 
 def _between(rows: int, most: int) -> int:

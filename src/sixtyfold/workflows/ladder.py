@@ -7,11 +7,14 @@ them. Every set is trained, asks the dev and test facts, and its checkpoint is r
   2. The best size: highest dev accuracy, mean over replicas; of equal ones the smallest.
   3. On test, the distance of every smaller size to the best, paired by fact and replica, with a
      one-sided 95% upper bound. Going down from the best, sizes are enough while their bound is
-     under `--delta`; the first that is not ends the search (a fixed sequence of tests, so the
-     error stays 5% without a correction). The last that is enough is the answer.
+     under `--delta`; the first that is not ends the search (a fixed sequence of tests, which
+     needs no correction). The last that is enough is the answer.
   4. On test, whether each larger size is worse than the best: one-sided p, Holm over them.
 
-The best size is chosen on dev and compared on test, so the comparison is not biased by the choice.
+The best size is chosen on dev and compared on test. The same trainings answer both, so where
+training sets differ much the luck of the best one carries over; `benchmarks/intervals_of_ladders.py`
+measures how often a conclusion is wrong (docs/how_many_examples.md). What is read off test is an
+answer about sizes, and the test score of the checkpoint kept is no fresh one (docs/decisions/011).
 """
 
 from __future__ import annotations

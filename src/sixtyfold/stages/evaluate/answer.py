@@ -37,6 +37,14 @@ def fixed_chunks(prompts: list[list[int]], batch: int) -> list[list[int]]:
     return chunks_by_length([len(prompt) for prompt in prompts], batch)
 
 
+def questions_at_once(engine: TorchEngine, prompts: list[list[int]], max_new_tokens: int) -> int:
+    """Return how many questions may run together."""
+    from sixtyfold.engines.memory import MOST_SHORT_ON_CPU, rows_that_fit
+
+    longest = max(map(len, prompts), default=0) + max_new_tokens
+    return rows_that_fit(engine.model, longest, MOST_SHORT_ON_CPU)
+
+
 def answer_chunk(
     engine: TorchEngine,
     facts: pl.DataFrame,
@@ -77,10 +85,14 @@ def answer_facts(
     options: PromptOptions,
     match: MatchMode = "standard",
     max_new_tokens: int = 16,
-    batch: int = 64,
+    batch: int | None = None,
 ) -> pl.DataFrame:
-    """Answer all questions without examples and without storing anything; sorted by key."""
+    """Answer all questions without examples and without storing anything; sorted by key.
+
+    Without `batch` as many run together as memory allows.
+    """
     prompts = question_prompts(facts, engine.tokenizer, options, {})
+    batch = batch or questions_at_once(engine, prompts, max_new_tokens)
     parts = [
         answer_chunk(engine, facts[chunk], [prompts[i] for i in chunk], match, max_new_tokens)
         for chunk in fixed_chunks(prompts, batch)

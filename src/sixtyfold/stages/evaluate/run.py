@@ -17,6 +17,7 @@ from sixtyfold.stages.evaluate.answer import (
     answer_chunk,
     fixed_chunks,
     question_prompts,
+    questions_at_once,
     with_levels,
 )
 from sixtyfold.stages.evaluate.shots import shots_by_relation
@@ -83,8 +84,7 @@ def _answer(
     prompts: list[list[int]],
     spec: EvaluateSpec,
 ) -> pl.DataFrame:
-    longest = max(map(len, prompts)) + spec.max_new_tokens
-    chunks = fixed_chunks(prompts, _rows_at_once(stage, engine, longest, spec))
+    chunks = fixed_chunks(prompts, _rows_at_once(stage, engine, prompts, spec))
 
     def answered(chunk: list[int]) -> pl.DataFrame:
         return answer_chunk(
@@ -105,13 +105,11 @@ def _majority(facts: pl.DataFrame, asked_ones: pl.DataFrame) -> dict[str, Any]:
 
 
 def _rows_at_once(
-    stage: StageDirectory, engine: TorchEngine, longest: int, spec: EvaluateSpec
+    stage: StageDirectory, engine: TorchEngine, prompts: list[list[int]], spec: EvaluateSpec
 ) -> int:
     """Return how many questions run together; a continued run must have the same chunks."""
-    from sixtyfold.engines.memory import rows_that_fit
-
     if not stage.has_part("chunking", 0):
-        fitting = spec.batch or rows_that_fit(engine.model, longest)
+        fitting = spec.batch or questions_at_once(engine, prompts, spec.max_new_tokens)
         stage.write_part("chunking", 0, pl.DataFrame({"rows": [fitting]}))
     return int(stage.read_part("chunking", 0)["rows"][0])
 
