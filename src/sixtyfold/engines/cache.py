@@ -21,7 +21,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
 
     keys: torch.Tensor
     values: torch.Tensor
-    _room: tuple[torch.Tensor, torch.Tensor] | None = None
+    _room: tuple[torch.Tensor, ...] | None = None
 
     @classmethod
     def adopt(cls, layer: DynamicLayer) -> RoomyLayer:
@@ -32,25 +32,27 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         return mine
 
     @classmethod
-    def stacked(cls, layers: Sequence[RoomyLayer], length: int) -> RoomyLayer:
-        """Return the rows of several layers as one, each padded on the left to `length` tokens."""
-        first = layers[0]
+    def stacked(
+        cls, layers: Sequence[RoomyLayer], length: int, places: Sequence[torch.Tensor]
+    ) -> RoomyLayer:
+        """Return the rows of several layers as one, each padded on the left to `length` tokens.
+
+        Args:
+            layers: of equal heads.
+            length: tokens of the longest.
+            places: per layer, the numbers its rows get in the whole.
+        """
         rows = sum(len(layer.keys) for layer in layers)
-        heads, size = first.keys.shape[1], first.keys.shape[3]
-        room = (
-            first.keys.new_zeros((rows, heads, length + _ROOM, size)),
-            first.values.new_zeros((rows, heads, length + _ROOM, first.values.shape[3])),
-        )
-        start = 0
-        for layer in layers:
-            own = slice(start, start + len(layer.keys))
-            for place, held in zip(room, (layer.keys, layer.values), strict=True):
-                place[own, :, length - held.shape[2] : length] = held
-            start = own.stop
+        sides = [(layer.keys, layer.values) for layer in layers]
+        room = tuple(_new_room(held, rows, length) for held in sides[0])
+        for held, where in zip(sides, places, strict=True):
+            for place, own in zip(room, held, strict=True):
+                before = length - own.shape[2]
+                place[:, :, :before].index_fill_(0, where, 0.0)
+                place[:, :, before:length].index_copy_(0, where, own)
         whole = cls()
-        whole.lazy_initialization(first.keys, first.values)
-        whole._room = room
-        whole.keys, whole.values = (place[:, :, :length] for place in room)
+        whole.lazy_initialization(*room)
+        whole._use(room, length)
         return whole
 
     def update(
@@ -60,35 +62,45 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         past = self.get_seq_length()
+        new = (key_states, value_states)
         length = past + key_states.shape[-2]
-        if self._room is None or length > self._room[0].shape[-2]:
-            self._room = (
-                _roomy(self.keys, key_states, past, length + _ROOM),
-                _roomy(self.values, value_states, past, length + _ROOM),
-            )
-        for room, new in zip(self._room, (key_states, value_states), strict=True):
-            room[:, :, past:length] = new
-        self.keys, self.values = (room[:, :, :length] for room in self._room)
+        room = self._room
+        if room is None or length > room[0].shape[-2]:
+            room = tuple(_new_room(each, len(each), length) for each in new)
+            if past:
+                for side, held in zip(room, (self.keys, self.values), strict=True):
+                    side[:, :, :past] = held
+        for side, each in zip(room, new, strict=True):
+            side[:, :, past:length] = each
+        self._use(room, length)
         return self.keys, self.values
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep these rows only; they have a copy of their own then."""
-        super().batch_select_indices(indices)
-        self._room = None
+        """Keep these rows only; they have a copy and room of their own then."""
+        length = self.get_seq_length()
+        room = []
+        for held in (self.keys, self.values):
+            side = _new_room(held, len(indices), length)
+            torch.index_select(held, 0, indices, out=side[:, :, :length])
+            room.append(side)
+        self._use(tuple(room), length)
+
+    def _use(self, room: tuple[torch.Tensor, ...], length: int) -> None:
+        """Take the first tokens of a room for keys and values."""
+        self._room = room
+        self.keys, self.values = (side[:, :, :length] for side in room)
 
 
-def _roomy(held: torch.Tensor, new: torch.Tensor, past: int, length: int) -> torch.Tensor:
-    room = new.new_empty((*new.shape[:2], length, new.shape[-1]))
-    if past:
-        room[:, :, :past] = held
-    return room
+def _new_room(like: torch.Tensor, rows: int, length: int) -> torch.Tensor:
+    """Return space for so many rows of `length` tokens and the next ones, not yet filled."""
+    return like.new_empty((rows, like.shape[1], length + _ROOM, like.shape[3]))
 
 
-def stacked(caches: Sequence[Any], length: int) -> Any:
-    """Return the rows of several roomy caches as one of `length` tokens, padded on the left."""
+def stacked(caches: Sequence[Any], length: int, places: Sequence[torch.Tensor]) -> Any:
+    """Return the rows of several roomy caches as one; see `RoomyLayer.stacked`."""
     whole = copy.copy(caches[0])
     columns = zip(*(cache.layers for cache in caches), strict=True)
-    whole.layers = [RoomyLayer.stacked(layers, length) for layers in columns]
+    whole.layers = [RoomyLayer.stacked(layers, length, places) for layers in columns]
     return whole
 
 

@@ -115,14 +115,28 @@ class TorchEngine:
             batch.append(rests[piece])
             return batch
 
-        places = {row: place for place, (_, row) in enumerate(own)}
-        return self._in_pieces(rests, continued).fork([places[row] for row in range(len(own))])
+        return self._in_pieces(rests, continued, [row for _, row in own])
 
-    def _in_pieces(self, rows: Sequence[Sequence[int]], run: Callable[[slice], Batch]) -> Batch:
-        """Run neighbouring rows together, some at a time, and return them as one batch."""
+    def _in_pieces(
+        self,
+        rows: Sequence[Sequence[int]],
+        run: Callable[[slice], Batch],
+        numbers: Sequence[int] | None = None,
+    ) -> Batch:
+        """Run neighbouring rows together, some at a time, and return them as one batch.
+
+        Args:
+            rows: ids of each row.
+            run: gives the rows of a slice.
+            numbers: the place of each row in the result, in their own order without.
+        """
         most = _AT_ONCE[self.device.type == "cuda"]
-        pieces = [run(piece) for piece in _pieces([len(each) for each in rows], most)]
-        return pieces[0] if len(pieces) == 1 else _stacked(pieces)
+        slices = _pieces([len(each) for each in rows], most)
+        pieces = [run(each) for each in slices]
+        if len(pieces) == 1 and numbers is None:
+            return pieces[0]
+        numbers_B = torch.as_tensor(numbers or range(len(rows)), device=self.device)
+        return _stacked(pieces, [numbers_B[each] for each in slices])
 
     def _prefill(self, prompts: Sequence[Sequence[int]]) -> Batch:
         from sixtyfold.engines import cache as roomy
@@ -243,18 +257,19 @@ def _pieces(lengths: Sequence[int], most: int) -> list[slice]:
     return [*pieces, slice(start, len(lengths))]
 
 
-def _stacked(batches: Sequence[Batch]) -> Batch:
-    """Return the rows of several batches as one; their caches are plain ones."""
+def _stacked(batches: Sequence[Batch], places: Sequence[torch.Tensor]) -> Batch:
+    """Return the rows of several batches as one, in given places; their caches are roomy ones."""
     from sixtyfold.engines import cache as roomy
 
     longest = max(batch.mask_BL.shape[1] for batch in batches)
-    whole = roomy.stacked([batch.cache for batch in batches], longest)
+    whole = roomy.stacked([batch.cache for batch in batches], longest, places)
     masks = [
         torch.nn.functional.pad(batch.mask_BL, (longest - batch.mask_BL.shape[1], 0))
         for batch in batches
     ]
-    joined = Batch(batches[0].model, whole, torch.cat(masks))
-    joined.logits_BV = torch.cat([batch.logits_BV for batch in batches])
+    order = torch.cat(list(places)).argsort()
+    joined = Batch(batches[0].model, whole, torch.cat(masks)[order])
+    joined.logits_BV = torch.cat([batch.logits_BV for batch in batches])[order]
     return joined
 
 
