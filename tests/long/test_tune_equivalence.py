@@ -1,5 +1,8 @@
 """Ways of tuning against each other on a planted model: 360 questions, 5 seeds, paired.
 
+240 examples: with 60 of them a LoRA, which can move less, answers about ten points more than full
+tuning on this model, however both are set on dev (docs/benchmarks.md).
+
 Differences are means over relations, seeds and questions; both seeds and questions are samples
 (`core.replicates`), and each bound is one-sided with 95%, as a test of equivalence needs.
 """
@@ -83,11 +86,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def options(world: World, levels: str, seed: int, how: str, rate: float) -> TuneSpec:
-    """Return a training of 20 passes over 60 facts."""
+    """Return a training of 5 passes over 240 facts."""
     return TuneSpec(
-        model=str(world.model), selection=world.selection(levels, seed),
+        model=str(world.model), selection=world.selection(levels, seed, 240),
         out=world.folder / f"{how}-{levels}-{rate}-{seed}", learning_rate=rate,
-        lora_rank=32 if how == "lora" else None, batch=4, epochs=20, seed=seed, dtype="float32",
+        lora_rank=32 if how == "lora" else None, batch=4, epochs=5, seed=seed, dtype="float32",
     )  # fmt: skip
 
 
@@ -160,7 +163,7 @@ def test_unknown_facts_hurt_and_known_facts_do_not(
 ) -> None:
     """A tuned model trained on: facts the base did not know take answers away, known ones none.
 
-    Both sets are of one size, trained on with one recipe.
+    Both sets hold 60 facts, trained on 20 times with one recipe.
     """
     after = {}
     for levels, name in (("0", "unknown"), ("4", "known")):
