@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sixtyfold.core.checkpoint import open_checkpoint
 from sixtyfold.core.float_formats import RAW_TYPES, convert, to_float32
-from sixtyfold.core.safetensors_file import open_checkpoint
 
 LLAMA_SHAPES = {
     "model.embed_tokens.weight": (10, 4),

@@ -14,10 +14,10 @@ from made_up_checkpoints import (
     write_pair,
 )
 from sixtyfold.core import checkpoint_pair
+from sixtyfold.core.checkpoint import open_checkpoint
 from sixtyfold.core.checkpoint_pair import open_pair
 from sixtyfold.core.errors import BadInput, Corrupted
 from sixtyfold.core.float_formats import convert, sortable_keys, to_float32
-from sixtyfold.core.safetensors_file import open_checkpoint
 from sixtyfold.core.tensor_names import place
 
 
@@ -298,8 +298,8 @@ def test_what_is_no_checkpoint_says_why(tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(BadInput, match=r"pickle checkpoint \(pytorch_model.bin\)"):
         open_checkpoint(tmp_path)
-    (tmp_path / "adapter_model.safetensors").write_bytes(b"x")
-    with pytest.raises(BadInput, match="LoRA adapter only"):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(BadInput, match="holds an adapter, no whole model"):
         open_checkpoint(tmp_path)
 
 

@@ -12,14 +12,23 @@ import numpy.typing as npt
 from sixtyfold.core.float_formats import Floats, Keys
 
 BUCKETS = 1 << 16
-Buckets = npt.NDArray[np.intp]
+Buckets = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.int64]
 Masses = npt.NDArray[np.float64]
 
 
 def upper_half(keys: Keys) -> Buckets:
-    """Return the upper 16 bits of 32-bit keys as bucket numbers."""
-    return np.ascontiguousarray(keys).view("<u2")[1::2].astype(np.intp)
+    """Return the upper 16 bits of 32-bit keys as bucket numbers, a view where it can be.
+
+    >>> upper_half(np.array([0x00030001, 0xFFFF0000], np.uint32)).tolist()
+    [3, 65535]
+    """
+    return np.ascontiguousarray(keys).view("<u2")[1::2]
+
+
+def lower_half(keys: Keys) -> Buckets:
+    """Return the lower 16 bits of 32-bit keys as bucket numbers, a view where it can be."""
+    return np.ascontiguousarray(keys).view("<u2")[::2]
 
 
 def count_buckets(buckets: Buckets, size: int = BUCKETS) -> Counts:

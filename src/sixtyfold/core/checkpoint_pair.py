@@ -17,10 +17,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sixtyfold.core.checkpoint import Checkpoint, is_adapter, open_checkpoint
+from sixtyfold.core.counterparts import Names, same_bytes, token_embedding
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.float_formats import FLOAT_FORMATS, Array, Floats, convert, to_float32
-from sixtyfold.core.safetensors_file import Checkpoint, StoredTensor, open_checkpoint
-from sixtyfold.core.tensor_names import Place, Region, canonical, place
+from sixtyfold.core.lora_adapter import open_adapter
+from sixtyfold.core.tensor_names import Place, Region, parse_region, place
+from sixtyfold.core.weight_files import Weights
 
 #: Weights looked at together. Part of the definition of seeded scores, so never a setting.
 CHUNK = 1 << 18
@@ -51,8 +54,8 @@ class PairedTensor(NamedTuple):
 
     name: str
     """Name in the tuned model."""
-    tuned: StoredTensor
-    base: StoredTensor | None
+    tuned: Weights
+    base: Weights | None
     """None only for a buffer that the base does not store."""
     place: Place
     twin: str | None
@@ -78,10 +81,14 @@ class PairedTensor(NamedTuple):
         Raises:
             BadInput: a base weight is beyond the range of the tuned dtype.
         """
-        for start in range(0, self.numel, CHUNK):
-            stop = min(start + CHUNK, self.numel)
+        for start, stop in self.spans():
             yield self.read(start, stop)
             self.release(start, stop)
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """Give first and last + 1 flat index of the runs that `chunks` goes through."""
+        for start in range(0, self.numel, CHUNK):
+            yield start, min(start + CHUNK, self.numel)
 
     def release(self, start: int, stop: int) -> None:
         """Let the system drop what was read of weights start..stop."""
@@ -124,10 +131,11 @@ class CheckpointPair(NamedTuple):
         Raises:
             BadInput: there is none.
         """
+        wanted = parse_region(region)
         found = [
             tensor
-            for tensor in self.tensors.values()
-            if tensor.place.inside(region) and tensor.twin is None and tensor.numel
+            for name, tensor in self.tensors.items()
+            if wanted.holds(name, tensor.place) and tensor.twin is None and tensor.numel
         ]
         if not found:
             raise BadInput(
@@ -143,51 +151,49 @@ class CheckpointPair(NamedTuple):
         return found
 
 
-def open_pair(base: Path, tuned: Path) -> CheckpointPair:
+def open_pair(base: Path, tuned: Path, *, allow_pickle: bool = False) -> CheckpointPair:
     """Open two checkpoints and find each tuned tensor's counterpart.
 
     Args:
         base: model directory before tuning.
-        tuned: model directory after tuning; its layout, names and dtypes count.
+        tuned: model directory after tuning; its layout, names and dtypes count. Or the directory
+            of a LoRA adapter, which is read as the model it makes of the base, in the base's
+            layout and dtypes.
+        allow_pickle: read pickle checkpoints too, see `open_checkpoint`.
 
     Raises:
         BadInput: a checkpoint is missing or unsafe, a tensor is missing in one of them or has
-            another shape, or a weight is no float in one of them only.
+            another shape, or a weight is no float in one of them only; what `open_adapter` refuses.
         Corrupted: a file is broken.
     """
-    before, after = open_checkpoint(base), open_checkpoint(tuned)
-    counterparts = _by_canonical_name(before)
+    before = open_checkpoint(base, allow_pickle=allow_pickle)
+    if is_adapter(tuned):
+        after = open_adapter(tuned, before, allow_pickle=allow_pickle)
+    else:
+        after = open_checkpoint(tuned, allow_pickle=allow_pickle)
+    names, taken = Names(before), dict[str, str]()
     pairs: dict[str, PairedTensor] = {}
     for name in sorted(after.tensors):
         stored = after.tensors[name]
         spot = place(name)
-        other = before.tensors.get(name) or counterparts.get(canonical(name))
+        own = names.find(name)
+        other = None if own is None else before.tensors[own]
         if other is None and spot.block != "buffer":
             other = _tied_embedding(before, name, spot)
         _check_fit(name, spot, other, stored)
+        if own is not None and taken.setdefault(own, name) != name:
+            raise BadInput(
+                f"tensors '{taken[own]}' and '{name}' of the tuned model both stand for '{own}' of "
+                f"the base {before.directory}; both must be checkpoints of one model"
+            )
         pairs[name] = PairedTensor(name, stored, other, spot, None)
     _check_nothing_lost(before, after, pairs)
     return CheckpointPair(before, after, _mark_twins(pairs))
 
 
-def _by_canonical_name(checkpoint: Checkpoint) -> dict[str, StoredTensor]:
-    return {canonical(name): tensor for name, tensor in checkpoint.tensors.items()}
-
-
-def _embedding(checkpoint: Checkpoint) -> StoredTensor | None:
-    """Return the token embedding, the tensor that a tied head repeats."""
-    words = ("embed_tokens", "wte", "embed_in", "word_embeddings")
-    names = [
-        name
-        for name in checkpoint.tensors
-        if name.split(".")[-2:-1] and name.split(".")[-2] in words and name.endswith(".weight")
-    ]
-    return checkpoint.tensors[names[0]] if len(names) == 1 else None
-
-
-def _tied_embedding(before: Checkpoint, name: str, spot: Place) -> StoredTensor:
+def _tied_embedding(before: Checkpoint, name: str, spot: Place) -> Weights:
     """Return what a head that the base does not store is tied to."""
-    source = _embedding(before) if spot.block == "head" else None
+    source = token_embedding(before) if spot.block == "head" else None
     if source is None or before.config().get("tie_word_embeddings") is False:
         raise BadInput(
             f"tensor '{name}' of the tuned model is missing in the base {before.directory}; "
@@ -196,7 +202,7 @@ def _tied_embedding(before: Checkpoint, name: str, spot: Place) -> StoredTensor:
     return source
 
 
-def _check_fit(name: str, spot: Place, base: StoredTensor | None, tuned: StoredTensor) -> None:
+def _check_fit(name: str, spot: Place, base: Weights | None, tuned: Weights) -> None:
     """Refuse a counterpart of another shape or kind."""
     if base is None or spot.block == "buffer":
         return
@@ -227,8 +233,8 @@ def _check_nothing_lost(
         spot = place(name)
         if spot.block == "buffer":
             continue
-        source = _embedding(before) if spot.block == "head" else None
-        if source is None or not _same_bytes(before.tensors[name], source):
+        source = token_embedding(before) if spot.block == "head" else None
+        if source is None or not same_bytes(before.tensors[name], source):
             raise BadInput(
                 f"tensor '{name}' of the base is missing in the tuned model {after.directory}; "
                 "both must be checkpoints of one model"
@@ -244,25 +250,8 @@ def _mark_twins(pairs: dict[str, PairedTensor]) -> dict[str, PairedTensor]:
         for source in embeddings:
             if (
                 source.base is not None
-                and _same_bytes(pair.tuned, source.tuned)
-                and _same_bytes(pair.base, source.base)
+                and same_bytes(pair.tuned, source.tuned)
+                and same_bytes(pair.base, source.base)
             ):
                 pairs[name] = pair._replace(twin=source.name)
     return pairs
-
-
-def _same_bytes(one: StoredTensor, other: StoredTensor) -> bool:
-    """Compare two tensors chunk by chunk, up to the first difference."""
-    if one.dtype != other.dtype or one.shape != other.shape:
-        return False
-    if one.file is other.file and one.offset == other.offset:
-        return True
-    for start in range(0, one.numel, CHUNK):
-        stop = min(start + CHUNK, one.numel)
-        kind = f"u{one.raw(0, 1).itemsize}"
-        same = np.array_equal(one.raw(start, stop).view(kind), other.raw(start, stop).view(kind))
-        one.release(start, stop)
-        other.release(start, stop)
-        if not same:
-            return False
-    return True

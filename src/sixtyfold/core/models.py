@@ -10,6 +10,7 @@ import functools
 import gc
 import json
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -56,12 +57,16 @@ class LoadedModel(NamedTuple):
     directory: Path
 
 
-def model_directory(reference: str, revision: str | None = None) -> Path:
+def model_directory(
+    reference: str, revision: str | None = None, check: Callable[[Path], Path] | None = None
+) -> Path:
     """Return the local directory of a model's files, fetched or converted if needed.
 
     Args:
         reference: `embedded`, a directory, a GGUF file or a Hugging Face id.
         revision: branch, tag or commit, for a Hugging Face id only.
+        check: returns a directory that can be used and refuses others;
+            `check_model_directory` if not given.
 
     Raises:
         BadInput: there is no such model, or the directory is none (no config.json, no safetensors).
@@ -75,20 +80,38 @@ def model_directory(reference: str, revision: str | None = None) -> Path:
         if path.suffix == ".gguf":
             return gguf_directory(path)
         raise BadInput(f"model {reference} is a file; give a directory, a .gguf file or a hub id")
+    check = check or check_model_directory
     if path.is_dir():
-        return _check_directory(path)
+        return check(path)
     if path.is_absolute() or reference.startswith(".") or reference.count("/") > 1:
         raise BadInput(f"there is no model directory {reference}; allowed: {_allowed()}")
-    return _check_directory(_from_hub(reference, revision))
+    return check(_from_hub(reference, revision))
 
 
 def _allowed() -> str:
     return "'embedded', a directory with config.json and safetensors, a .gguf file, or a hub id"
 
 
-def _check_directory(path: Path) -> Path:
+def refuse_unfinished(path: Path) -> Path:
+    """Return a directory that is no unfinished stage; raises IncompleteInput for one that is."""
     if (path / "plan.json").is_file() and not (path / "manifest.json").is_file():
         raise IncompleteInput(f"{path} is an unfinished run; repeat the command that makes it")
+    return path
+
+
+def check_model_directory(path: Path) -> Path:
+    """Return a directory that holds a whole model; raises what `model_directory` raises."""
+    refuse_unfinished(path)
+    if (path / "patch.json").is_file():
+        raise BadInput(
+            f"{path} is a patch, no model; 'sixtyfold rebuild --patch {path} --base BASE "
+            "--tuned TUNED --out DIR' writes the model"
+        )
+    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+        raise BadInput(
+            f"{path} holds an adapter, no whole model; 'sixtyfold restore --base BASE "
+            f"--tuned {path} --top 0 --out DIR' writes the merged one"
+        )
     if not (path / "config.json").is_file():
         raise BadInput(f"{path} is no model: it has no config.json; allowed: {_allowed()}")
     if not list(path.glob("*.safetensors")):
@@ -112,10 +135,16 @@ def _from_hub(reference: str, revision: str | None) -> Path:
     return Path(found)
 
 
-def model_fingerprint(directory: Path) -> str:
-    """Return the fingerprint of a model's contents: weights, config, tokenizer, chat template."""
+def model_fingerprint(directory: Path, others: Iterable[Path] = ()) -> str:
+    """Return the fingerprint of a model's contents: weights, config, tokenizer, chat template.
+
+    Args:
+        directory: the model's.
+        others: further files that belong to it.
+    """
     files = [each for pattern in _FILES for each in directory.glob(pattern)]
-    return fingerprint_files({each for each in files if each.name not in _NOT_WEIGHTS})
+    kept = {each for each in files if each.name not in _NOT_WEIGHTS}
+    return fingerprint_files(kept | set(others))
 
 
 def model_licence(directory: Path, reference: str) -> str | None:

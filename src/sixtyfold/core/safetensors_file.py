@@ -1,8 +1,8 @@
 """Safetensors checkpoints, memory-mapped, read piece by piece, without torch.
 
-Knows the file format, shards and their index, and how to refuse what is broken or unsafe. The
-safetensors library is not used here because its NumPy reader has no bfloat16 and its writer needs
-every tensor in memory at once. Does not know what a weight means.
+Knows the file format and how to refuse what is broken. The safetensors library is not used here
+because its NumPy reader has no bfloat16 and its writer needs every tensor in memory at once. Knows
+nothing of shards and models.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import numpy as np
 from sixtyfold.core.errors import BadInput, Corrupted
 from sixtyfold.core.float_formats import RAW_TYPES, Array
 
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
+#: Reading one page maps its neighbours too, so what is read beside a run is released with it.
+_MAPPED_AROUND = max(mmap.PAGESIZE, 1 << 16)
 _LARGEST_HEADER = 100_000_000
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 class StoredTensor(NamedTuple):
@@ -57,10 +56,10 @@ class StoredTensor(NamedTuple):
     def release(self, start: int, stop: int) -> None:
         """Let the system drop the pages of weights start..stop from this process's memory."""
         width = RAW_TYPES[self.dtype].itemsize
-        page = (self.offset + start * width) // mmap.PAGESIZE * mmap.PAGESIZE
-        length = self.offset + stop * width - page
-        if length > 0:
-            self.file.content.madvise(mmap.MADV_DONTNEED, page, length)
+        first = (self.offset + start * width) // _MAPPED_AROUND * _MAPPED_AROUND
+        last = -(-(self.offset + stop * width) // _MAPPED_AROUND) * _MAPPED_AROUND
+        if last > first:
+            self.file.content.madvise(mmap.MADV_DONTNEED, first, last - first)
 
 
 class SafetensorsFile:
@@ -76,6 +75,8 @@ class SafetensorsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise BadInput(f"{path} is no regular file; fetch or make the checkpoint again")
         try:
             with path.open("rb") as handle:
                 size = path.stat().st_size
@@ -87,6 +88,16 @@ class SafetensorsFile:
         except OSError as error:
             raise BadInput(f"cannot read {path} ({error.strerror})") from None
         self.tensors = self._parse(size)
+
+    @property
+    def name(self) -> str:
+        """Its file name."""
+        return self.path.name
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return len(self.content)
 
     @property
     def prefix(self) -> bytes:
@@ -123,96 +134,6 @@ class SafetensorsFile:
         if min(shape, default=0) < 0 or tensor.nbytes != end - begin:
             raise _broken(self.path, f"shape and size of '{name}' disagree")
         return tensor
-
-
-class Checkpoint(NamedTuple):
-    """All weights of a model directory."""
-
-    directory: Path
-    files: tuple[SafetensorsFile, ...]
-    tensors: dict[str, StoredTensor]
-    index_file: Path | None
-    """The shard index, or None for a single file."""
-
-    def config(self) -> dict[str, Any]:
-        """Return `config.json`, empty where there is none.
-
-        Raises:
-            Corrupted: it is not a JSON object.
-        """
-        path = self.directory / "config.json"
-        return _json_object(path) if path.is_file() else {}
-
-
-def open_checkpoint(directory: Path) -> Checkpoint:
-    """Open the safetensors weights of a model directory.
-
-    Args:
-        directory: holds `model.safetensors`, or shards and `model.safetensors.index.json`.
-
-    Raises:
-        BadInput: the directory or its weights are missing, are pickles or an adapter, or the index
-            points outside the directory.
-        Corrupted: a file is broken, or index and shards disagree.
-    """
-    if not directory.is_dir():
-        raise BadInput(f"there is no model directory {directory}")
-    if (directory / SINGLE).is_file():
-        file = SafetensorsFile(directory / SINGLE)
-        return Checkpoint(directory, (file,), file.tensors, None)
-    if (directory / INDEX).is_file():
-        return _open_shards(directory, directory / INDEX)
-    raise BadInput(_why_no_weights(directory))
-
-
-def _open_shards(directory: Path, index: Path) -> Checkpoint:
-    """Open every shard that the index names and compare both."""
-    mapping = _json_object(index).get("weight_map")
-    if not isinstance(mapping, dict) or not mapping:
-        raise Corrupted(f"{index} names no weights (no 'weight_map'); fetch the checkpoint again")
-    names = sorted({str(name) for name in mapping.values()})
-    for name in names:
-        if Path(name).name != name or "\\" in name:
-            raise BadInput(
-                f"{index} points outside its folder ({name!r}); shards must lie beside the index"
-            )
-    files = tuple(SafetensorsFile(directory / name) for name in names)
-    tensors: dict[str, StoredTensor] = {}
-    for file in files:
-        for name, tensor in file.tensors.items():
-            if mapping.get(name) != file.path.name:
-                raise Corrupted(
-                    f"{index} says '{name}' is in {mapping.get(name)}, it is in {file.path.name}; "
-                    "fetch the checkpoint again"
-                )
-            tensors[name] = tensor
-    missing = sorted(set(mapping) - set(tensors))
-    if missing:
-        raise Corrupted(f"{index} promises '{missing[0]}', but {mapping[missing[0]]} lacks it")
-    return Checkpoint(directory, files, tensors, index)
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise Corrupted(f"{path} is not readable JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise Corrupted(f"{path} holds no JSON object")
-    return value
-
-
-def _why_no_weights(directory: Path) -> str:
-    """Say what stands in the way of reading a directory as a checkpoint."""
-    if (directory / "adapter_model.safetensors").is_file():
-        return f"{directory} holds a LoRA adapter only; merge it into its base model and give that"
-    pickles = sorted(path.name for pattern in _PICKLES for path in directory.glob(pattern))
-    if pickles:
-        return (
-            f"{directory} holds a pickle checkpoint ({pickles[0]}), which can run code when "
-            "opened; only safetensors are read: load it where you trust it and save_pretrained() it"
-        )
-    return f"{directory} holds no weights; {SINGLE} or {INDEX} is needed"
 
 
 def _broken(path: Path, reason: str) -> Corrupted:

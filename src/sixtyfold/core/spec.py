@@ -64,7 +64,7 @@ class StageSpec(Spec):
     #: Fields that name an input. What lies there is known by its fingerprint, so the name itself
     #: is written down but does not make two results different.
     places: ClassVar[frozenset[str]] = frozenset(
-        {"model", "base", "tuned", "facts", "probe", "selection", "before", "after", "run"}
+        {"model", "base", "tuned", "other", "facts", "probe", "selection", "before", "after", "run"}
     )
 
     out: Path

@@ -7,18 +7,26 @@ names only, no files and no values.
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple, get_args
+from fnmatch import fnmatchcase
+from typing import Annotated, NamedTuple
 
-Region = Literal["transformer", "attention", "mlp", "embeddings", "all"]
-"""Which weights are looked at: `transformer` is inside the layers without norms (the paper's)."""
+from pydantic import AfterValidator
 
-REGIONS: tuple[str, ...] = get_args(Region)
+from sixtyfold.core.errors import suggestion
+
+#: Regions with a name; `transformer` is inside the layers without norms (the paper's).
+REGIONS = ("transformer", "attention", "mlp", "embeddings", "all")
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.")
+_LAYER_RANGE = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
 _BUFFER = re.compile(r"(?:\.attn|\.attention)\.(?:masked_)?bias$|rotary_emb\.inv_freq$")
 _NORM = re.compile(r"norm|(?:^|[._])ln(?:_|\.|$)", re.IGNORECASE)
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
-_PREFIX = re.compile(r"^(?:base_model\.)?(?:model|transformer|gpt_neox)\.")
+#: Classes and wrappers (peft, distributed training, torch.compile) that a name may begin with.
+_PREFIX = re.compile(
+    r"^(?:(?:base_model|model|language_model|transformer|gpt_neox|module|_orig_mod"
+    r"|_fsdp_wrapped_module)\.)+"
+)
 
 _BLOCKS = {
     "q": ("q_proj", "query", "q"),
@@ -39,6 +47,15 @@ _ATTENTION_BLOCKS = frozenset({"q", "k", "v", "qkv", "o"})
 _MLP_BLOCKS = frozenset({"gate", "up", "gate_up", "down", "router"})
 
 
+def _check_region(region: str) -> str:
+    parse_region(region)
+    return region
+
+
+Region = Annotated[str, AfterValidator(_check_region)]
+"""Which weights are looked at, as `parse_region` reads it."""
+
+
 class Place(NamedTuple):
     """Where in a model a tensor sits."""
 
@@ -47,8 +64,8 @@ class Place(NamedTuple):
     block: str
     """q, k, v, qkv, o, gate, up, gate_up, down, router, norm, embedding, head, buffer or other."""
 
-    def inside(self, region: Region) -> bool:
-        """Return whether the tensor belongs to a region.
+    def inside(self, region: str) -> bool:
+        """Return whether the tensor belongs to one of `REGIONS`.
 
         >>> place("model.layers.0.self_attn.q_proj.bias").inside("transformer")
         True
@@ -92,6 +109,69 @@ def _block(name: str) -> str:
     return "other"
 
 
+class ParsedRegion(NamedTuple):
+    """The parts of a region."""
+
+    which: str
+    """One of `REGIONS`, or a pattern of tensor names."""
+    layers: frozenset[int] | None
+    """The layers it is limited to, None for no limit."""
+
+    def holds(self, name: str, spot: Place) -> bool:
+        """Return whether a tensor with this name and place belongs to the region."""
+        if spot.block == "buffer" or (self.layers is not None and spot.layer not in self.layers):
+            return False
+        if self.which in REGIONS:
+            return spot.inside(self.which)
+        return fnmatchcase(name, self.which) or fnmatchcase(canonical(name), self.which)
+
+
+def parse_region(region: str) -> ParsedRegion:
+    """Read a region: a name or a pattern, and after a colon the layers it is limited to.
+
+    Args:
+        region: one of `REGIONS` or a pattern of tensor names with `*`, `?` or `.` in it, such as
+            `*.q_proj.weight`; then, if wanted, `:8-15` or `:0,4-7` (layers count from 0).
+
+    Raises:
+        ValueError: it is none of these.
+
+    >>> parse_region("mlp:8-9,12")
+    ParsedRegion(which='mlp', layers=frozenset({8, 9, 12}))
+    >>> name = "model.layers.3.self_attn.q_proj.weight"
+    >>> parse_region("*.q_proj.weight:0-3").holds(name, place(name))
+    True
+    """
+    which, _, layers = region.partition(":")
+    if which not in REGIONS and not set(which) & set("*?."):
+        raise ValueError(
+            f"allowed are {', '.join(REGIONS)}{suggestion(which, REGIONS)}, or a pattern of tensor "
+            "names such as '*.q_proj.weight'"
+        )
+    return ParsedRegion(which, parse_layers(layers) if ":" in region else None)
+
+
+def parse_layers(layers: str) -> frozenset[int]:
+    """Read a list of layers and ranges of them, both ends included.
+
+    Raises:
+        ValueError: it is none.
+
+    >>> sorted(parse_layers("0, 4-6"))
+    [0, 4, 5, 6]
+    """
+    found: set[int] = set()
+    for part in layers.split(","):
+        ends = _LAYER_RANGE.fullmatch(part.strip())
+        first, last = (int(ends.group(1)), int(ends.group(2) or ends.group(1))) if ends else (1, 0)
+        if first > last:
+            raise ValueError(
+                f"layers are given as 8-15 or 0,4-7, counted from 0, not as '{layers}'"
+            )
+        found.update(range(first, last + 1))
+    return frozenset(found)
+
+
 def canonical(name: str) -> str:
     """Return the name without the prefix that depends on how a model was saved.
 
@@ -99,5 +179,7 @@ def canonical(name: str) -> str:
     True
     >>> canonical("transformer.h.0.attn.c_attn.weight")
     'h.0.attn.c_attn.weight'
+    >>> canonical("_orig_mod.module.model.norm.weight")
+    'norm.weight'
     """
     return _PREFIX.sub("", name)
