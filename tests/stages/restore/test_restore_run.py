@@ -15,8 +15,8 @@ from made_up_checkpoints import (
     write_checkpoint,
     write_pair,
 )
+from sixtyfold.core.checkpoint import open_checkpoint
 from sixtyfold.core.errors import BadInput, Corrupted, OtherResult
-from sixtyfold.core.safetensors_file import open_checkpoint
 from sixtyfold.core.tensor_names import place
 from sixtyfold.stages.restore import write
 from sixtyfold.stages.restore.run import plan, run
@@ -63,11 +63,11 @@ def test_layout_and_metadata_are_the_tuned_models(tmp_path):
     write_checkpoint(tmp_path / "t", moved(base), "BF16", shards=3)
     done = restore(tmp_path / "b", tmp_path / "t", tmp_path / "out", top=30)
     tuned, out = open_checkpoint(tmp_path / "t"), open_checkpoint(tmp_path / "out")
-    assert [file.path.name for file in out.files] == [file.path.name for file in tuned.files]
+    assert [file.name for file in out.files] == [file.name for file in tuned.files]
     assert [file.prefix for file in out.files] == [file.prefix for file in tuned.files]
     assert out.index_file.read_bytes() == tuned.index_file.read_bytes()
     assert done.manifest["restored"]["inexact"] > 0
-    assert sorted(done.manifest["files"]) == [file.path.name for file in out.files]
+    assert sorted(done.manifest["files"]) == [file.name for file in out.files]
 
 
 def test_shards_do_not_change_what_is_restored(tmp_path):
@@ -129,12 +129,12 @@ def test_killed_between_shards_continues(tmp_path, monkeypatch):
     written = []
     original = write._write_file
 
-    def die_at_the_second(path, **arguments):
-        written.append(arguments["file"].path.name)
+    def die_at_the_second(file, pair, outcome, region, directories):
+        written.append(file.name)
         if len(written) == 2:
-            path.write_bytes(b"half")
+            (directories[0] / f".{file.name}.partial").write_bytes(b"half")
             raise KeyboardInterrupt
-        original(path, **arguments)
+        return original(file, pair, outcome, region, directories)
 
     monkeypatch.setattr(write, "_write_file", die_at_the_second)
     with pytest.raises(KeyboardInterrupt):
@@ -163,8 +163,8 @@ def test_finished_result_is_given_again(tmp_path):
 def test_full_disk_is_one_line_and_leaves_no_model(tmp_path, monkeypatch, code):
     base, tuned = write_pair(tmp_path)
 
-    def full(path, **_arguments):
-        path.write_bytes(b"half")
+    def full(file, _pair, _outcome, _region, directories):
+        (directories[0] / f".{file.name}.partial").write_bytes(b"half")
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(write, "_write_file", full)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from pathlib import Path
 from unittest import mock
 
@@ -10,74 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made_up_checkpoints import float_weights, in_dtype, write_checkpoint
+from restoring_by_sorting import CHUNK, DTYPES, brute_force, pairs
 from sixtyfold.core import checkpoint_pair
 from sixtyfold.core.checkpoint_pair import open_pair
 from sixtyfold.core.errors import Corrupted
 from sixtyfold.core.float_formats import to_float32
-from sixtyfold.stages.restore.candidates import share_count
 from sixtyfold.stages.restore.plans import RankedPlan, whole_tensor
 from sixtyfold.stages.restore.rules import RULES
 from sixtyfold.stages.restore.rules.rule import Spot
-from sixtyfold.stages.restore.threshold import Aim, Ranking, cut
-
-CHUNK = 7
-DTYPES = [
-    ("F32", "F32"),
-    ("BF16", "BF16"),
-    ("F32", "BF16"),
-    ("BF16", "F32"),
-    ("F16", "F16"),
-    ("F64", "F64"),
-]
-#: Few values, so that ties and zero updates are common; also zeros of both signs and tiny ones.
-PALETTE = [0.0, -0.0, 0.5, -0.5, 1.0, 1.0078125, 0.02, -0.02, 1e-6, 1e-30, 300.0]
-
-
-def brute_force_scores(rule: str, base: np.ndarray, tuned: np.ndarray, name: str, seed: int):
-    """Scores of one flat tensor, written down once more from the definitions."""
-    base, tuned = base.astype(np.float32), tuned.astype(np.float32)
-    change = np.abs(tuned - base)
-    if rule == "relative":
-        return change / (np.abs(base) + np.float32(1e-8))
-    if rule == "absolute":
-        return change
-    if rule == "smallest":
-        return -change
-    starts = range(0, base.size, CHUNK)
-    drawn = [
-        RULES["random"](base[at : at + CHUNK], tuned[at : at + CHUNK], Spot(seed, name, at))
-        for at in starts
-    ]
-    return np.concatenate(drawn)
-
-
-def brute_force(rule, base, tuned, count, seed):
-    """Restore `count` weights of {name: flat float32} by sorting all of them."""
-    names = sorted(base)
-    scores = [brute_force_scores(rule, base[name], tuned[name], name, seed) for name in names]
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    mask = np.zeros(order.size, bool)
-    mask[order[:count]] = True
-    masks = np.split(mask, np.cumsum([base[name].size for name in names])[:-1])
-    return {
-        name: np.where(each, base[name], tuned[name])
-        for name, each in zip(names, masks, strict=True)
-    }
-
-
-@st.composite
-def pairs(draw):
-    sizes = draw(st.lists(st.integers(1, 30), min_size=1, max_size=5))
-    values = st.sampled_from(PALETTE)
-    base, tuned = {}, {}
-    for number, size in enumerate(sizes):
-        name = f"model.layers.{number}.mlp.up_proj.weight"
-        own = np.float32(draw(st.lists(values, min_size=size, max_size=size)))
-        base[name] = own
-        other = np.float32(draw(st.lists(values, min_size=size, max_size=size)))
-        stay = np.array(draw(st.lists(st.booleans(), min_size=size, max_size=size)))
-        tuned[name] = np.where(stay, own, other)
-    return base, tuned
+from sixtyfold.stages.restore.threshold import Aim, Ranking, cut, share_count
 
 
 @settings(max_examples=150, deadline=None)
@@ -125,7 +67,7 @@ def test_ties_go_by_tensor_name_then_position(tmp_path):
         open_pair(tmp_path / "b", tmp_path / "t").region("transformer"), "relative", 0
     )
     (four,) = cut(ranking, [Aim(number=4)])
-    assert four.ties == {names[1]: 3, names[0]: 1}
+    assert four.ends == {names[1]: 3, names[0]: 1}
     plan = RankedPlan("transformer", ranking, four)
     restored = {tensor.name: whole_tensor(plan, tensor).tolist() for tensor in ranking.tensors}
     assert restored == {names[1]: [1, 1, 1], names[0]: [1, 2, 2]}
@@ -164,3 +106,27 @@ def test_broken_weights_are_refused_by_name(tmp_path, rule, broken):
     ranking = Ranking(open_pair(tmp_path / "b", tmp_path / "t").region("all"), rule, 0)
     with pytest.raises(Corrupted, match=f"'{name}' holds NaN or infinite"):
         cut(ranking, [Aim(number=1)])
+
+
+def test_whatever_is_read_is_released(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint_pair, "CHUNK", 2)
+    names = [f"model.layers.{n}.mlp.up_proj.weight" for n in (0, 1)]
+    write_checkpoint(tmp_path / "b", {name: np.ones(9, np.float32) for name in names})
+    write_checkpoint(tmp_path / "t", {name: np.full(9, 2, np.float32) for name in names})
+    pair = open_pair(tmp_path / "b", tmp_path / "t")
+    held = Counter()
+    read, release = checkpoint_pair.PairedTensor.read, checkpoint_pair.PairedTensor.release
+
+    def counted_read(tensor, start, stop):
+        held[tensor.name, start, stop] += 1
+        return read(tensor, start, stop)
+
+    def counted_release(tensor, start, stop):
+        held[tensor.name, start, stop] -= 1
+        release(tensor, start, stop)
+
+    monkeypatch.setattr(checkpoint_pair.PairedTensor, "read", counted_read)
+    monkeypatch.setattr(checkpoint_pair.PairedTensor, "release", counted_release)
+    cut(Ranking(pair.region("transformer"), "relative", 0), [Aim(number=13)])
+    assert len(held) == 10
+    assert set(held.values()) == {0}

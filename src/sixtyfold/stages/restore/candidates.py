@@ -4,7 +4,7 @@
     candidates = Candidates(open_pair(base, tuned))
     for candidate in candidates.ranked("relative", [1, 5, 20]):
         for name, weights in candidates.tensors(candidate): ...  # overwrite in place
-        same_strength = candidates.interpolation(candidate.remaining)
+        (same_strength,) = candidates.same_norm("interpolation", [candidate.remaining])
 
 Knows no model class and no torch: the caller overwrites its weights, looked up by
 `tensor_names.canonical(name)`. Every candidate gives all tensors of the region, so one overwrites
@@ -15,23 +15,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
-
-import numpy as np
 
 from sixtyfold.core.checkpoint_pair import CheckpointPair
 from sixtyfold.core.errors import BadInput
-from sixtyfold.core.float_formats import Floats
+from sixtyfold.core.float_formats import FLOAT_FORMATS, Floats
 from sixtyfold.core.tensor_names import Region
+from sixtyfold.core.threads import in_order
+from sixtyfold.stages.restore.alternatives import FAMILIES, FamilyName
+from sixtyfold.stages.restore.alternatives.family import measure
 from sixtyfold.stages.restore.plans import (
     InterpolatedPlan,
     Plan,
     RankedPlan,
-    remaining_squares,
+    squares_left,
     whole_tensor,
 )
 from sixtyfold.stages.restore.rules import RuleName
-from sixtyfold.stages.restore.threshold import Aim, Cut, Ranking, cut
+from sixtyfold.stages.restore.threshold import Aim, Ranking, cut, share_count
 
 #: Two repairs have the same strength when their remaining norms differ by less than this share.
 SAME_NORM = 1e-3
@@ -40,15 +42,16 @@ SAME_NORM = 1e-3
 class Candidate(NamedTuple):
     """One way to repair the tuned model."""
 
-    family: str
-    """A rule's name, or `interpolation`."""
+    family: FamilyName
     percent: float | None
-    """Share of the region's weights put back; None for interpolation."""
+    """Share of the region's weights put back by a rule; None for the other families."""
     alpha: float | None
-    """Share of every update that is kept; None for rules."""
+    """Share of every update that is kept; None but for interpolation."""
     remaining: float
     """‖what remains of the update‖₂ over the region as a share of the whole update's; 1 = tuned."""
     plan: Plan
+    aim: float | None = None
+    """The remaining norm it was made for; None where it was made for something else."""
 
 
 class Candidates:
@@ -57,7 +60,7 @@ class Candidates:
     Args:
         pair: base and tuned.
         region: the weights that repairs may touch.
-        seed: of the rule `random`.
+        seed: of what is drawn at random.
 
     Raises:
         BadInput: the region has no weights, or tuning changed none of them.
@@ -66,21 +69,15 @@ class Candidates:
 
     def __init__(self, pair: CheckpointPair, region: Region = "transformer", seed: int = 0) -> None:
         self.pair = pair
-        self.region: Region = region
-        self.seed = seed
-        self._tensors = pair.region(region)
-        self.norm = self.remaining_norm(self.tuned.plan)
+        self.update = measure(pair, region, seed)
+        self.norm = math.sqrt(self.update.total)
         """‖Δ‖₂ of the whole update over the region, float64."""
-        if self.norm == 0.0:
-            raise BadInput(
-                f"{pair.base.directory} and {pair.tuned.directory} have equal weights in region "
-                f"'{region}'; there is nothing to repair"
-            )
 
     @property
     def tuned(self) -> Candidate:
         """The tuned model as it is."""
-        return Candidate("interpolation", None, 1.0, 1.0, InterpolatedPlan(self.region, 1.0))
+        plan = InterpolatedPlan(self.update.region, 1.0)
+        return Candidate("interpolation", None, 1.0, 1.0, plan)
 
     def ranked(self, rule: RuleName, percents: Sequence[float]) -> list[Candidate]:
         """Return one candidate per percentage of weights put back, nested.
@@ -89,10 +86,11 @@ class Candidates:
             rule: what is put back first.
             percents: in 0..100.
         """
-        ranking = self._ranking(rule)
+        ranking = Ranking(self.update.tensors, rule, self.update.seed)
         aims = [Aim(number=share_count(percent, ranking.numel)) for percent in percents]
-        found = zip(percents, cut(ranking, aims), strict=True)
-        return [self._ranked(ranking, percent, each) for percent, each in found]
+        plans = [RankedPlan(self.update.region, ranking, each) for each in cut(ranking, aims)]
+        found = zip(self._measured(rule, plans), percents, strict=True)
+        return [each._replace(percent=percent) for each, percent in found]
 
     def interpolation(self, remaining: float) -> Candidate:
         """Return the interpolation towards the base with a given remaining norm.
@@ -101,78 +99,87 @@ class Candidates:
             remaining: share of the whole update's norm, in 0..1; the factor is the same number.
         """
         _check_share(remaining)
-        plan = InterpolatedPlan(self.region, remaining)
+        plan = InterpolatedPlan(self.update.region, remaining)
         return Candidate("interpolation", None, remaining, remaining, plan)
 
-    def same_norm(self, rule: RuleName, remaining: Sequence[float]) -> list[Candidate]:
-        """Return candidates of a rule that leave given remaining norms, within `SAME_NORM`.
+    def nearest_norm(self, family: FamilyName, remaining: Sequence[float]) -> list[Candidate]:
+        """Return candidates of a family that leave given remaining norms as closely as it can.
 
         Args:
-            rule: what is put back first.
+            family: a rule, or an alternative.
             remaining: shares of the whole update's norm, in 0..1.
-
-        Raises:
-            BadInput: the region has too few weights to meet a norm this closely.
         """
         for share in remaining:
             _check_share(share)
-        ranking = self._ranking(rule)
-        aims = [Aim(squares=(1.0 - share**2) * self.norm**2) for share in remaining]
-        candidates = []
-        for share, each in zip(remaining, cut(ranking, aims), strict=True):
-            candidate = self._ranked(ranking, 100.0 * each.number / ranking.numel, each)
-            if abs(candidate.remaining - share) > SAME_NORM * share:
-                raise BadInput(
-                    f"rule '{rule}' leaves {candidate.remaining:.4f} of the update's norm where "
-                    f"{share:.4f} is wanted: region '{self.region}' has too few weights for it"
-                )
-            candidates.append(candidate)
-        return candidates
+        plans = FAMILIES[family].plans(self.update, remaining)
+        found = zip(self._measured(family, plans), remaining, strict=True)
+        return [each._replace(aim=share) for each, share in found]
+
+    def same_norm(self, family: FamilyName, remaining: Sequence[float]) -> list[Candidate]:
+        """Return candidates of a family that leave given remaining norms, within `SAME_NORM`.
+
+        Raises:
+            BadInput: the family cannot meet a norm this closely.
+        """
+        found = self.nearest_norm(family, remaining)
+        for candidate, share in zip(found, remaining, strict=True):
+            missed = self.missed(candidate, share)
+            if missed:
+                raise BadInput(missed)
+        return found
+
+    def missed(self, candidate: Candidate, share: float) -> str | None:
+        """Say in one line how a candidate misses a remaining norm; None where it meets it."""
+        if abs(candidate.remaining - share) <= SAME_NORM * share:
+            return None
+        lowest = FAMILIES[candidate.family].lowest(self.update)
+        reason = f"region '{self.update.region}' has too few weights for it"
+        if share < lowest:
+            reason = f"{lowest:.4f} is the least it can leave of this update"
+        return (
+            f"family '{candidate.family}' leaves {candidate.remaining:.4f} of the update's norm "
+            f"where {share:.4f} is wanted: {reason}"
+        )
 
     def remaining_norm(self, plan: Plan) -> float:
         """Return ‖repaired − base‖₂ over the region, summed in float64."""
-        return math.sqrt(
-            math.fsum(
-                remaining_squares(repaired)
-                for tensor in self._tensors
-                for repaired in plan.chunks(tensor)
-            )
-        )
+        return math.sqrt(math.fsum(in_order(partial(squares_left, plan), self.update.tensors)))
 
     def tensors(self, candidate: Candidate) -> Iterator[tuple[str, Floats]]:
         """Give every tensor of the region as a candidate has it.
 
         Yields:
             name in the tuned checkpoint; float32 array of the tuned shape, not rounded to the
-            tuned dtype (only interpolation can differ by that). Tied repeats come too.
+            tuned dtype (rules, and whatever only puts weights back, cannot differ by that). Tied
+            repeats come too.
         """
         repeats: dict[str, list[str]] = {}
         for tensor in self.pair.tensors.values():
             if tensor.twin is not None:
                 repeats.setdefault(tensor.twin, []).append(tensor.name)
-        for tensor in self._tensors:
-            weights = whole_tensor(candidate.plan, tensor)
+        made = in_order(partial(whole_tensor, candidate.plan), self.update.tensors)
+        for tensor, weights in zip(self.update.tensors, made, strict=True):
             for name in (tensor.name, *repeats.get(tensor.name, [])):
                 yield name, weights
 
-    def _ranking(self, rule: RuleName) -> Ranking:
-        return Ranking(self._tensors, rule, self.seed)
+    def tuned_model(self) -> Iterator[tuple[str, Floats]]:
+        """Give every weight of the tuned model, outside the region too, as `tensors` does."""
+        for tensor in self.pair.tensors.values():
+            if tensor.base is not None and tensor.tuned.dtype in FLOAT_FORMATS:
+                yield tensor.name, whole_tensor(self.tuned.plan, tensor)
 
-    def _ranked(self, ranking: Ranking, percent: float, found: Cut) -> Candidate:
-        plan = RankedPlan(self.region, ranking, found)
-        share = self.remaining_norm(plan) / self.norm
-        return Candidate(ranking.rule, percent, None, share, plan)
+    def _measured(self, family: FamilyName, plans: Sequence[Plan]) -> list[Candidate]:
+        left = FAMILIES[family].left(self.update, plans) if plans else []
+        return [_candidate(family, plan, share) for plan, share in zip(plans, left, strict=True)]
 
 
-def share_count(percent: float, numel: int) -> int:
-    """Return how many weights a percentage is: rounded to the nearest, halves to even.
-
-    >>> share_count(20, 1000), share_count(1, 49), share_count(100, 7)
-    (200, 0, 7)
-    """
-    if not 0.0 <= percent <= 100.0:
-        raise BadInput(f"a percentage of weights was given as {percent}; allowed is 0 to 100")
-    return int(np.rint(percent / 100.0 * numel))
+def _candidate(family: FamilyName, plan: Plan, left: float) -> Candidate:
+    percent = alpha = None
+    if isinstance(plan, RankedPlan):
+        percent = 100.0 * plan.cut.number / plan.ranking.numel
+    if isinstance(plan, InterpolatedPlan):
+        alpha = left = plan.alpha
+    return Candidate(family, percent, alpha, left, plan)
 
 
 def _check_share(remaining: float) -> None:

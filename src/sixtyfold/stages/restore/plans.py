@@ -1,21 +1,22 @@
 """What to write for every weight of a region: base, tuned, or something between.
 
 A plan is small (a threshold or a factor) and gives the weights of one tensor at a time, each time
-the same ones, in whatever order the tensors are asked for.
+the same ones, in whatever order the tensors are asked for. Plans that need more than a ranking or
+one factor live with their methods in `alternatives/`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from sixtyfold.core.checkpoint_pair import CHUNK, Chunk, PairedTensor
 from sixtyfold.core.float_formats import Array, Floats, Keys, convert, sum_of_squares, to_float32
 from sixtyfold.core.tensor_names import Region
-from sixtyfold.stages.restore.threshold import Cut, Ranking
+from sixtyfold.stages.restore.threshold import Cut, Mask, Ranking
 
 
 class Repaired(NamedTuple):
@@ -32,6 +33,42 @@ class Repaired(NamedTuple):
     """Those of them whose tuned value differed."""
 
 
+class Plan(Protocol):
+    """What becomes of every weight of a region."""
+
+    @property
+    def region(self) -> Region:
+        """The weights the plan is about."""
+        ...
+
+    @property
+    def setting(self) -> str:
+        """How strong it is, in the method's own terms, for people."""
+        ...
+
+    def chunks(self, tensor: PairedTensor) -> Iterator[Repaired]:
+        """Go through the repaired weights of a tensor of the region."""
+        ...
+
+
+class MaskedPlan(Plan, Protocol):
+    """A plan that puts some weights back and leaves the others tuned, by a ranking."""
+
+    def ranking_of(self, tensor: PairedTensor) -> Ranking:
+        """Return the ranking that a tensor of the region is part of."""
+        ...
+
+    def dropped(self, keys: Keys, tensor: str, start: int) -> Mask:
+        """Return which weights of a run go back to the base.
+
+        Args:
+            keys: the run's keys in the ranking, shape (n,).
+            tensor: name of the tensor it is of.
+            start: flat index of its first weight.
+        """
+        ...
+
+
 class RankedPlan(NamedTuple):
     """Put the first weights of a ranking back to the base, leave the others tuned, bit for bit."""
 
@@ -39,20 +76,22 @@ class RankedPlan(NamedTuple):
     ranking: Ranking
     cut: Cut
 
+    @property
+    def setting(self) -> str:
+        """Share of the weights that is put back."""
+        return f"{100 * self.cut.number / self.ranking.numel:.3g}% put back"
+
+    def ranking_of(self, tensor: PairedTensor) -> Ranking:  # noqa: ARG002
+        """Return the one ranking."""
+        return self.ranking
+
+    def dropped(self, keys: Keys, tensor: str, start: int) -> Mask:
+        """Return which weights of a run go back; see `MaskedPlan`."""
+        return self.cut.before(keys, tensor, start)
+
     def chunks(self, tensor: PairedTensor) -> Iterator[Repaired]:
         """Go through the repaired weights of a tensor of the region."""
-        ties = self.cut.ties.get(tensor.name, 0)
-        whole = self.cut.number in {0, self.ranking.numel}
-        for chunk, keys in self.ranking.keys(tensor):
-            if whole:
-                yield _one_side(chunk, restored=self.cut.number > 0)
-                continue
-            mask, ties = _before(keys, self.cut.key, ties)
-            raw = chunk.tuned_raw.copy()
-            np.copyto(raw, chunk.base_raw, where=mask)
-            values = to_float32(raw, tensor.tuned.dtype)
-            moved = int(np.count_nonzero((chunk.base != chunk.tuned) & mask))
-            yield Repaired(chunk, raw, values, int(np.count_nonzero(mask)), moved)
+        return masked(self, tensor)
 
 
 class InterpolatedPlan(NamedTuple):
@@ -64,18 +103,85 @@ class InterpolatedPlan(NamedTuple):
     region: Region
     alpha: float
 
+    @property
+    def setting(self) -> str:
+        """The factor."""
+        return f"α = {self.alpha:.3g}"
+
     def chunks(self, tensor: PairedTensor) -> Iterator[Repaired]:
         """Go through the repaired weights of a tensor of the region."""
-        for chunk in tensor.chunks():
-            if self.alpha in {0.0, 1.0}:
-                yield _one_side(chunk, restored=self.alpha == 0.0)
-                continue
-            values = chunk.base + np.float32(self.alpha) * chunk.update
-            raw = convert(values, "F32", tensor.tuned.dtype)
-            yield Repaired(chunk, raw, values, 0, 0)
+        return scaled(tensor, self.alpha)
 
 
-Plan = RankedPlan | InterpolatedPlan
+def masked(plan: MaskedPlan, tensor: PairedTensor) -> Iterator[Repaired]:
+    """Go through the weights of a tensor, each the base's or the tuned model's bit for bit."""
+    for chunk, keys in plan.ranking_of(tensor).keys(tensor):
+        mask = plan.dropped(keys, tensor.name, chunk.start)
+        yield put_back(chunk, mask, tensor.tuned.dtype)
+
+
+def masked_squares(plans: Sequence[MaskedPlan], tensor: PairedTensor) -> list[float]:
+    """Return Σ (value − base)² of one tensor after each of some plans with the same rankings."""
+    sums: list[list[float]] = [[] for _ in plans]
+    for chunk, keys in plans[0].ranking_of(tensor).keys(tensor):
+        squares = np.square(chunk.update, dtype=np.float64)
+        for plan, parts in zip(plans, sums, strict=True):
+            kept = ~plan.dropped(keys, tensor.name, chunk.start)
+            parts.append(float(squares.sum(where=kept)))
+    return [math.fsum(parts) for parts in sums]
+
+
+def scaled(tensor: PairedTensor, factor: float) -> Iterator[Repaired]:
+    """Go through base + factor · update, float32; 0 and 1 give base and tuned bit for bit."""
+    for chunk in tensor.chunks():
+        if factor in {0.0, 1.0}:
+            yield one_side(chunk, restored=factor == 0.0)
+        else:
+            values = chunk.base + np.float32(factor) * chunk.update
+            yield between(chunk, values, tensor.tuned.dtype)
+
+
+def put_back(chunk: Chunk, mask: Mask, dtype: str) -> Repaired:
+    """Return a run with the weights of a mask put back and the others tuned, bit for bit.
+
+    Args:
+        chunk: the run.
+        mask: shape (n,), true where the base value is wanted.
+        dtype: the tuned model's number format.
+    """
+    raw = chunk.tuned_raw.copy()
+    np.copyto(raw, chunk.base_raw, where=mask)
+    moved = int(np.count_nonzero((chunk.base != chunk.tuned) & mask))
+    return Repaired(chunk, raw, to_float32(raw, dtype), int(np.count_nonzero(mask)), moved)
+
+
+def between(chunk: Chunk, values: Floats, dtype: str, dropped: Mask | None = None) -> Repaired:
+    """Return a run of new values, rounded to the tuned model's number format where stored.
+
+    Args:
+        chunk: the run.
+        values: shape (n,).
+        dtype: the tuned model's number format.
+        dropped: shape (n,), true where `values` are the base's; nowhere without it.
+    """
+    raw = convert(values, "F32", dtype)
+    if dropped is None:
+        return Repaired(chunk, raw, values, 0, 0)
+    moved = int(np.count_nonzero((chunk.base != chunk.tuned) & dropped))
+    return Repaired(chunk, raw, values, int(np.count_nonzero(dropped)), moved)
+
+
+def one_side(chunk: Chunk, *, restored: bool) -> Repaired:
+    """Return a run that is all base or all tuned."""
+    if not restored:
+        return Repaired(chunk, chunk.tuned_raw, chunk.tuned, 0, 0)
+    moved = int(np.count_nonzero(chunk.base != chunk.tuned))
+    return Repaired(chunk, chunk.base_raw, chunk.base, chunk.base.size, moved)
+
+
+def squares_left(plan: Plan, tensor: PairedTensor) -> float:
+    """Return Σ (value − base)² of one tensor after a plan, float64."""
+    return math.fsum(remaining_squares(repaired) for repaired in plan.chunks(tensor))
 
 
 def remaining_squares(repaired: Repaired) -> float:
@@ -98,21 +204,3 @@ def whole_tensor(plan: Plan, tensor: PairedTensor) -> Floats:
         flat[start:stop] = to_float32(tensor.tuned.raw(start, stop), tensor.tuned.dtype)
         tensor.tuned.release(start, stop)
     return flat.reshape(tensor.tuned.shape)
-
-
-def _before(keys: Keys, key: int, ties: int) -> tuple[npt.NDArray[np.bool_], int]:
-    """Return which weights are before a cut and how many ties are left for the next run."""
-    mask = keys > np.uint32(key)
-    if ties:
-        tied = np.flatnonzero(keys == np.uint32(key))[:ties]
-        mask[tied] = True
-        ties -= tied.size
-    return mask, ties
-
-
-def _one_side(chunk: Chunk, *, restored: bool) -> Repaired:
-    """Return a run that is all base or all tuned."""
-    if not restored:
-        return Repaired(chunk, chunk.tuned_raw, chunk.tuned, 0, 0)
-    moved = int(np.count_nonzero(chunk.base != chunk.tuned))
-    return Repaired(chunk, chunk.base_raw, chunk.base, chunk.base.size, moved)

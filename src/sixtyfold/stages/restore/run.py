@@ -1,26 +1,33 @@
-"""Restore: a pair of checkpoints in, a checkpoint with some weights put back out.
+"""Restore: a pair of checkpoints in, checkpoints with some weights put back out.
 
-The output directory is an ordinary model directory (safetensors in the tuned model's layout,
-tokenizer, chat template) with the stage's manifest, the table `restored_weights` and a README.
+Every output directory is an ordinary model directory (safetensors in the tuned model's layout,
+tokenizer, chat template) with the stage's manifest, the table `restored_weights` and a README. With
+several shares there is one such directory each, all made in the same pass over the models, and a
+table `restored_shares` above them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
-from sixtyfold.core.checkpoint_pair import CheckpointPair, open_pair
+from sixtyfold.core.checkpoint import open_checkpoint
+from sixtyfold.core.checkpoint_pair import CheckpointPair
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.fingerprint import file_sha256
-from sixtyfold.core.models import model_directory, model_fingerprint, model_licence
-from sixtyfold.core.stage import Finished, finished, open_stage, write_atomic
-from sixtyfold.stages.restore.candidates import share_count
-from sixtyfold.stages.restore.plans import InterpolatedPlan, Plan, RankedPlan
+from sixtyfold.core.models import model_licence
+from sixtyfold.core.pair_models import PairModels, find_pair
+from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage, write_atomic
+from sixtyfold.stages.restore.outcomes import NestedCuts, OnePlan, Outcome, rankings_of
+from sixtyfold.stages.restore.patch import write_patches
+from sixtyfold.stages.restore.plans import InterpolatedPlan
+from sixtyfold.stages.restore.rules import RULES
 from sixtyfold.stages.restore.spec import RestoreSpec
-from sixtyfold.stages.restore.threshold import Aim, Ranking, cut
+from sixtyfold.stages.restore.threshold import share_count
 from sixtyfold.stages.restore.write import (
     bytes_to_write,
     copy_companions,
@@ -29,21 +36,17 @@ from sixtyfold.stages.restore.write import (
 )
 
 
-class _Models(NamedTuple):
-    base: Path
-    tuned: Path
-    inputs: dict[str, str]
-
-
 def run(spec: RestoreSpec) -> Finished:
-    """Write a restored checkpoint.
+    """Write a restored checkpoint, or one for each of several shares.
 
     Restored weights are the base's bit for bit, the others the tuned model's bit for bit. Where
     the dtypes differ the base value is rounded to the tuned dtype; the weights for which that is
     not exact are counted as `inexact`.
 
     Returns:
-        the stage with the table `restored_weights`; its directory is the model.
+        the stage with the table `restored_weights`; its directory is the model. With several
+        shares the stage `restore-shares` with the table `restored_shares`, key `top`, whose column
+        `path` names the directory of each checkpoint.
 
     Raises:
         BadInput: a model is missing or unsafe, the two do not fit, the region is empty, the output
@@ -51,47 +54,96 @@ def run(spec: RestoreSpec) -> Finished:
         Corrupted: a weight file is broken or holds NaN.
     """
     models = _models(spec)
-    with open_stage("restore", spec, models.inputs) as stage:
+    if len(spec.percents) == 1:
+        return _restored([spec], models)[0]
+    with open_stage("restore-shares", spec, models.inputs) as stage:
+        specs = spec.each()
+        made = _restored(specs, models)
         if stage.complete:
-            return finished(spec.out, "restore")
-        pair = open_pair(models.base, models.tuned)
-        with stage.timed("rank"):
-            plan = _plan(spec, pair)
-        with stage.timed("write"):
-            table = write_weights(pair, plan, stage)
-        totals = _totals(table)
-        _write_card(spec, models, totals)
-        copy_companions(pair, spec.out)
-        files = {name: file_sha256(spec.out / name) for name in weight_files(pair)}
-        return stage.finish({"restored_weights": table.height}, restored=totals, files=files)
+            return finished(spec.out, "restore-shares")
+        rows = [
+            {"top": each.top, "path": each.out.name, **done.manifest["restored"]}
+            for each, done in zip(specs, made, strict=True)
+        ]
+        table = stage.write_table("restored_shares", pl.DataFrame(rows).sort("top"))
+        return stage.finish({"restored_shares": table.height})
 
 
 def plan(spec: RestoreSpec) -> dict[str, Any]:
     """Return what a run would write, without doing it; raises what `run` raises."""
-    models = _models(spec)
-    pair = open_pair(models.base, models.tuned)
-    weights = sum(tensor.numel for tensor in pair.region(spec.region))
-    count = None if spec.rule == "interpolation" else share_count(spec.top, weights)
-    return {"region_weights": weights, "restored": count, "bytes": bytes_to_write(pair)}
+    pair = _models(spec).open()
+    tensors = pair.region(spec.where)
+    size = None if spec.as_patch else bytes_to_write(pair) * len(spec.percents)
+    found = {"region_weights": sum(each.numel for each in tensors), "bytes": size}
+    if spec.rule not in RULES or spec.remaining is not None:
+        return {**found, "restored": None}
+    rankings = rankings_of(tensors, spec.rule, spec.seed, spec.scope)
+    counts = [
+        sum(share_count(percent, ranking.numel) for ranking in rankings)
+        for percent in spec.percents
+    ]
+    return {**found, "restored": counts[0] if len(counts) == 1 else counts}
 
 
-def _models(spec: RestoreSpec) -> _Models:
-    base = model_directory(spec.base, spec.revision)
-    tuned = model_directory(spec.tuned)
-    if spec.out.resolve() in {base.resolve(), tuned.resolve()}:
+def _models(spec: RestoreSpec) -> PairModels:
+    models = find_pair(spec.base, spec.tuned, spec.revision, allow_pickle=spec.allow_pickle)
+    if spec.out.resolve() in {models.base.resolve(), models.tuned.resolve()}:
         raise BadInput(f"--out {spec.out} is one of the models to read; choose another directory")
-    inputs = {"base": model_fingerprint(base), "tuned": model_fingerprint(tuned)}
-    return _Models(base, tuned, inputs)
+    return models
 
 
-def _plan(spec: RestoreSpec, pair: CheckpointPair) -> Plan:
-    """Turn the options into what is written for every weight."""
-    tensors = pair.region(spec.region)
-    if spec.rule == "interpolation":
-        return InterpolatedPlan(spec.region, 1.0 if spec.alpha is None else spec.alpha)
-    ranking = Ranking(tensors, spec.rule, spec.seed)
-    aim = Aim(number=share_count(spec.top, ranking.numel))
-    return RankedPlan(spec.region, ranking, cut(ranking, [aim])[0])
+def _restored(specs: Sequence[RestoreSpec], models: PairModels) -> list[Finished]:
+    """Write the checkpoints that are not finished yet, in one pass; return all."""
+    with contextlib.ExitStack() as opened:
+        opening = (open_stage("restore", each, models.inputs) for each in specs)
+        stages = [opened.enter_context(each) for each in opening]
+        todo = [
+            (each, stage) for each, stage in zip(specs, stages, strict=True) if not stage.complete
+        ]
+        if todo:
+            _restore(todo, models)
+        for each, stage in zip(specs, stages, strict=True):
+            if (each, stage) not in todo and not each.as_patch:
+                open_checkpoint(each.out)  # refuses a weight file that was cut short
+        return [finished(each.out, "restore") for each in specs]
+
+
+def _restore(todo: Sequence[tuple[RestoreSpec, StageDirectory]], models: PairModels) -> None:
+    pair = models.open()
+    specs, stages = [each for each, _ in todo], [stage for _, stage in todo]
+    with stages[0].timed("rank"):
+        outcome, notes = outcome_of(specs, pair)
+    with stages[0].timed("write"):
+        if specs[0].as_patch:
+            tables = write_patches(pair, outcome, stages, models.inputs, specs[0])
+        else:
+            tables = write_weights(pair, outcome, stages)
+    for (spec, stage), table in zip(todo, tables, strict=True):
+        totals = _totals(table)
+        _write_card(spec, models, totals)
+        if spec.as_patch:
+            stage.finish({"restored_weights": table.height}, restored=totals, notes=notes)
+            continue
+        copy_companions(pair, spec.out)
+        files = {name: file_sha256(spec.out / name) for name in weight_files(pair)}
+        rows = {"restored_weights": table.height}
+        stage.finish(rows, restored=totals, files=files, notes=notes)
+
+
+def outcome_of(specs: Sequence[RestoreSpec], pair: CheckpointPair) -> tuple[Outcome, list[str]]:
+    """Turn the options of checkpoints that differ in their share only into weights and notes."""
+    spec = specs[0]
+    if spec.remaining is not None:
+        from sixtyfold.stages.restore.candidates import Candidates
+
+        candidates = Candidates(pair, spec.where, spec.seed)
+        (found,) = candidates.nearest_norm(spec.rule, [spec.remaining])
+        missed = candidates.missed(found, spec.remaining)
+        return OnePlan(found.plan), [missed] if missed else []
+    if spec.rule not in RULES:
+        return OnePlan(InterpolatedPlan(spec.where, 1.0 if spec.alpha is None else spec.alpha)), []
+    rankings = rankings_of(pair.region(spec.where), spec.rule, spec.seed, spec.scope)
+    return NestedCuts.of(spec.where, rankings, [each.percents[0] for each in specs]), []
 
 
 def _totals(table: pl.DataFrame) -> dict[str, int | float]:
@@ -100,16 +152,23 @@ def _totals(table: pl.DataFrame) -> dict[str, int | float]:
     return {**sums, "remaining_norm": math.sqrt(math.fsum(table["remaining_squared"]))}
 
 
-def _write_card(spec: RestoreSpec, models: _Models, totals: dict[str, int | float]) -> None:
+def _write_card(spec: RestoreSpec, models: PairModels, totals: dict[str, int | float]) -> None:
     """Write the README of the model: what it is and how it was made."""
     licence = model_licence(models.tuned, spec.tuned) or model_licence(models.base, spec.base)
     head = ["---", *([f"license: {licence}"] if licence else []), "tags: [sixtyfold]", "---", ""]
-    if spec.rule == "interpolation":
-        what = f"every update of the region '{spec.region}' shrunk to {spec.alpha:g} of itself"
+    if spec.alpha is not None:
+        what = f"every update of the region '{spec.where}' shrunk to {spec.alpha:g} of itself"
+    elif spec.remaining is not None:
+        what = (
+            f"the update of the region '{spec.where}' shrunk to {spec.remaining:g} of its norm "
+            f"(rule '{spec.rule}')"
+        )
     else:
+        within = "" if spec.scope == "model" else f" within each {spec.scope}"
         what = (
             f"{totals['restored']:,} of {totals['numel']:,} weights of the region "
-            f"'{spec.region}' ({spec.top:g}%, rule '{spec.rule}') put back to the base"
+            f"'{spec.where}' ({spec.percents[0]:g}%{within}, rule '{spec.rule}') put back to the "
+            "base"
         )
     text = [
         "# A tuned model with weights put back",

@@ -2,12 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sixtyfold.core.spec import StageSpec
-from sixtyfold.core.tensor_names import Region
+from sixtyfold.core.tensor_names import Region, parse_layers
+
+RankName = Literal["relative", "absolute", "random", "smallest"]
+RepairName = Literal[
+    RankName,
+    "interpolation",
+    "dare",
+    "breadcrumbs",
+    "breadcrumbs-model",
+    "ties",
+    "lines",
+    "svd",
+    "first-layers",
+    "last-layers",
+]
+"""Rules that rank weights and the other families, as their packages name them; repeated here
+because help is shown without loading them."""
+
+
+def _read_top(top: object) -> float | str:
+    """Check percentages, a number, a list or a text; one alone becomes a number."""
+    parts = top if isinstance(top, list | tuple) else str(top).split(",")
+    try:
+        percents = [float(part) for part in parts]
+    except (TypeError, ValueError):
+        raise ValueError("percentages are given as 20 or as 1,3,5") from None
+    if not percents or not all(0 <= percent <= 100 for percent in percents):
+        raise ValueError("a percentage is 0 to 100")
+    if len(set(percents)) < len(percents):
+        raise ValueError("each percentage is given once")
+    return percents[0] if len(percents) == 1 else ",".join(map(_short, percents))
+
+
+def _short(percent: float) -> str:
+    """Return a number with all its digits, whole ones without a point."""
+    return repr(percent).removesuffix(".0")
+
+
+def _read_layers(layers: str | None) -> str | None:
+    if layers is not None:
+        parse_layers(layers)
+    return layers
 
 
 class RestoreSpec(StageSpec):
@@ -17,34 +59,100 @@ class RestoreSpec(StageSpec):
     """The model before tuning: `embedded`, a directory, a .gguf file or a Hugging Face id."""
 
     tuned: str
-    """The model after tuning; the result has its layout, number format and tokenizer."""
+    """The model after tuning, or a LoRA adapter of the base (read as the merged model); the result
+    has its layout, number format and tokenizer."""
 
     revision: str | None = None
     """Branch, tag or commit of the base, for a Hugging Face id."""
 
-    rule: Literal["relative", "absolute", "random", "smallest", "interpolation"] = "relative"
-    """Which updates go first: largest relative to the base weight (P2), largest, drawn at random,
-    smallest; or interpolation, which shrinks every update to the share --alpha."""
+    allow_pickle: bool = False
+    """Also read weights stored as pickles (.bin, .pt), a format that can carry code; with torch's
+    loader that builds nothing but tensors. Only for files you trust."""
 
-    top: float = Field(default=10.0, ge=0, le=100)
-    """Percent of the region's weights to put back, ranked over the whole model."""
+    rule: RepairName = "relative"
+    """Which updates go first: largest relative to the base weight (P2), largest, drawn at random,
+    smallest; or interpolation, which shrinks every update to the share --alpha; or another family
+    of 'sixtyfold search', set by --remaining."""
+
+    top: Annotated[float | str, BeforeValidator(_read_top)] = 10.0
+    """Percent of the region's weights to put back; several, as 1,3,5,10, write one checkpoint each
+    (OUT/top-1, ...) in one pass, each containing what the smaller ones put back."""
 
     alpha: float | None = Field(default=None, ge=0, le=1)
     """Share of every update that is kept; for the rule interpolation, and only there."""
 
+    remaining: float | None = Field(default=None, ge=0, le=1)
+    """Instead of --top or --alpha: the norm of what remains of the update, as a share of the whole
+    update's over the region (1 = tuned, 0 = base); met as closely as the rule can."""
+
     region: Region = "transformer"
     """Which weights may be put back: transformer (inside the layers, without norms), attention,
-    mlp, embeddings, all. The others stay tuned."""
+    mlp, embeddings, all, or a pattern of tensor names such as '*.q_proj.weight'. The others stay
+    tuned."""
 
-    scope: Literal["model"] = "model"
-    """Over what weights are ranked together: the whole model."""
+    layers: Annotated[str | None, AfterValidator(_read_layers)] = None
+    """Only these layers, counted from 0, as 8-15 or 0,4-7."""
+
+    scope: Literal["model", "layer", "tensor"] = "model"
+    """What is ranked together: the whole region, every layer by itself (what lies outside the
+    layers together), or every tensor. Each gives the same share of its weights."""
 
     seed: int = 0
     """Seed of the rule random."""
 
-    @model_validator(mode="after")
-    def _alpha_with_interpolation(self) -> Self:
-        if (self.rule == "interpolation") != (self.alpha is not None):
+    as_patch: bool = False
+    """Write how to make the checkpoint again instead of the checkpoint: a few kilobytes, from which
+    'sixtyfold rebuild' makes it bit for bit out of the same two models."""
+
+    patch_values: bool = False
+    """With --as-patch: store the weights that differ from the tuned model's, so that rebuilding
+    needs the tuned model alone; about one byte more for each than the weight takes."""
+
+    @property
+    def percents(self) -> tuple[float, ...]:
+        """The shares to put back, in the order given."""
+        return tuple(float(part) for part in str(self.top).split(","))
+
+    @property
+    def where(self) -> Region:
+        """The region, limited to the layers."""
+        return self.region if self.layers is None else f"{self.region}:{self.layers}"
+
+    def each(self) -> list[Self]:
+        """Return the spec of every checkpoint; of several each in a directory of its own."""
+        if len(self.percents) == 1:
+            return [self]
+        return [self.of(percent, self.out / f"top-{_short(percent)}") for percent in self.percents]
+
+    def of(self, percent: float, out: Path) -> Self:
+        """Return the spec of one checkpoint."""
+        update: dict[str, Any] = {"top": percent, "out": out}
+        return self.model_copy(update=update)
+
+    def _check_strength(self) -> None:
+        """Refuse a strength given twice, not at all, or in the terms of another rule."""
+        ranks = self.rule in get_args(RankName)
+        if self.alpha is not None and self.rule != "interpolation":
             reason = f"alpha was given as {self.alpha} with the rule '{self.rule}'"
             raise ValueError(f"{reason}; give --alpha with --rule interpolation, and only then")
+        if self.remaining is None:
+            if self.rule == "interpolation" and self.alpha is None:
+                raise ValueError("give --alpha with --rule interpolation, or --remaining")
+            if not ranks and self.rule != "interpolation":
+                raise ValueError(f"the rule '{self.rule}' is set by --remaining, which is missing")
+            return
+        if self.alpha is not None or (ranks and "top" in self.model_fields_set):
+            raise ValueError("--remaining stands for --top or --alpha; give one of them")
+        if self.scope != "model":
+            raise ValueError("--remaining is a norm of the whole region; --scope goes with --top")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        self._check_strength()
+        if self.patch_values and not self.as_patch:
+            raise ValueError("--patch-values was given alone; it goes with --as-patch")
+        if self.rule not in get_args(RankName) and len(self.percents) > 1:
+            raise ValueError(f"several --top go with rules that rank weights, not '{self.rule}'")
+        if self.layers is not None and ":" in self.region:
+            raise ValueError("layers are given twice: in --region after the colon, and as --layers")
         return self

@@ -1,16 +1,19 @@
 """Where to cut a ranking of all weights of a model, exactly, without holding or sorting them.
 
-Three streaming passes: a histogram over the upper 16 bits of the scores finds the bucket of the
-cut, one over the lower 16 bits in that bucket its exact value, and where weights tie on that value
-a last one counts them tensor by tensor. Ties go in tensor name order, then flat index order.
+Two streaming passes: a histogram over the upper 16 bits of the scores finds the bucket of the cut,
+one over the lower 16 bits in that bucket its exact value. Where weights tie on that value and only
+some of them are wanted, a third counts them tensor by tensor. Ties go in tensor name order, then
+flat index order. All cuts that are wanted are found in the same passes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from sixtyfold.core.bit_histogram import (
     BUCKETS,
@@ -18,16 +21,35 @@ from sixtyfold.core.bit_histogram import (
     Counts,
     Masses,
     count_buckets,
+    lower_half,
     sum_buckets,
     upper_half,
 )
 from sixtyfold.core.checkpoint_pair import Chunk, PairedTensor
-from sixtyfold.core.errors import Corrupted
+from sixtyfold.core.errors import BadInput, Corrupted
 from sixtyfold.core.float_formats import Floats, Keys, sortable_keys
+from sixtyfold.core.threads import in_order
 from sixtyfold.stages.restore.rules import RULES, RuleName
 from sixtyfold.stages.restore.rules.rule import Spot
 
+Mask = npt.NDArray[np.bool_]
+
 _ABOVE_ALL = 0xFFFFFFFF  # no finite score has this key
+_BATCH = 1 << 21  # weights one thread counts before it hands over
+
+
+def share_count(percent: float, numel: int) -> int:
+    """Return how many weights a percentage is: rounded to the nearest, halves to even.
+
+    Raises:
+        BadInput: it is none.
+
+    >>> share_count(20, 1000), share_count(1, 49), share_count(100, 7)
+    (200, 0, 7)
+    """
+    if not 0.0 <= percent <= 100.0:
+        raise BadInput(f"a percentage of weights was given as {percent}; allowed is 0 to 100")
+    return int(np.rint(percent / 100.0 * numel))
 
 
 class Ranking(NamedTuple):
@@ -49,12 +71,23 @@ class Ranking(NamedTuple):
         Raises:
             Corrupted: a weight is not a finite number.
         """
-        score = RULES[self.rule]
-        for chunk in tensor.chunks():
-            update = chunk.update
-            _refuse_non_finite(tensor.name, update)
-            spot = Spot(self.seed, tensor.name, chunk.start)
-            yield chunk, sortable_keys(score(chunk.base, update, spot))
+        for start, stop in tensor.spans():
+            try:
+                yield self.read(tensor, start, stop)
+            finally:  # also where the caller has seen enough
+                tensor.release(start, stop)
+
+    def read(self, tensor: PairedTensor, start: int, stop: int) -> tuple[Chunk, Keys]:
+        """Return one of the tensor's spans with its keys; `release` it afterwards.
+
+        Raises:
+            Corrupted: a weight is not a finite number.
+        """
+        chunk = tensor.read(start, stop)
+        update = chunk.update
+        _refuse_non_finite(tensor.name, update)
+        spot = Spot(self.seed, tensor.name, start)
+        return chunk, sortable_keys(RULES[self.rule](chunk.base, update, spot))
 
 
 class Cut(NamedTuple):
@@ -64,8 +97,22 @@ class Cut(NamedTuple):
     """How many weights are before the cut."""
     key: int
     """Every weight with a larger key is before the cut."""
-    ties: dict[str, int]
-    """Per tensor: how many of its weights with exactly this key are before it, in flat order."""
+    ends: dict[str, int]
+    """Per tensor: weights with exactly this key are before it up to this flat index."""
+
+    def before(self, keys: Keys, tensor: str, start: int) -> Mask:
+        """Return which weights of a run are before the cut.
+
+        Args:
+            keys: the run's keys, shape (n,).
+            tensor: name of the tensor it is of.
+            start: flat index of its first weight.
+        """
+        mask = keys > np.uint32(self.key)
+        end = self.ends.get(tensor, 0) - start
+        if end > 0:
+            mask[:end] |= keys[:end] == np.uint32(self.key)
+        return mask
 
 
 class Aim(NamedTuple):
@@ -92,16 +139,42 @@ def cut(ranking: Ranking, aims: Sequence[Aim]) -> list[Cut]:
     """
     by_squares = any(aim.squares is not None for aim in aims)
     upper = _Level.empty()
-    for tensor in ranking.tensors:
-        for chunk, keys in ranking.keys(tensor):
-            upper.add(upper_half(keys), chunk.update if by_squares else None)
+    for level in in_order(partial(_upper, ranking, by_squares=by_squares), _batches(ranking)):
+        upper.merge(level)
     firsts = [_find(upper, aim) for aim in aims]
     lower = {first.bucket: _Level.empty() for first in firsts if first is not None}
-    for tensor in ranking.tensors if lower else ():
-        for chunk, keys in ranking.keys(tensor):
-            _add_lower(lower, keys, chunk.update if by_squares else None)
-    found = [_exact(first, lower) for first in firsts]
-    return _share_ties(ranking, found)
+    count = partial(_lower, ranking, sorted(lower), by_squares=by_squares)
+    for levels in in_order(count, _batches(ranking) if lower else ()):
+        for bucket, level in levels.items():
+            lower[bucket].merge(level)
+    return _share_ties(ranking, [_exact(first, lower) for first in firsts])
+
+
+class _Span(NamedTuple):
+    tensor: PairedTensor
+    start: int
+    stop: int
+
+
+def _batches(ranking: Ranking) -> Iterator[list[_Span]]:
+    """Deal the ranked weights out to threads; the same batches whatever their number."""
+    batch: list[_Span] = []
+    size = 0
+    for tensor in ranking.tensors:
+        for start, stop in tensor.spans():
+            batch.append(_Span(tensor, start, stop))
+            size += stop - start
+            if size >= _BATCH:
+                yield batch
+                batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _read_batch(ranking: Ranking, batch: Iterable[_Span]) -> Iterator[tuple[_Span, Chunk, Keys]]:
+    for span in batch:
+        yield span, *ranking.read(*span)
+        span.tensor.release(span.start, span.stop)
 
 
 class _Level(NamedTuple):
@@ -118,6 +191,33 @@ class _Level(NamedTuple):
         self.counts[:] += count_buckets(buckets)
         if update is not None:
             self.squares[:] += sum_buckets(buckets, np.square(update, dtype=np.float64))
+
+    def merge(self, other: _Level) -> None:
+        self.counts[:] += other.counts
+        self.squares[:] += other.squares
+
+
+def _upper(ranking: Ranking, batch: list[_Span], *, by_squares: bool) -> _Level:
+    """Count a batch by the upper halves of its keys."""
+    level = _Level.empty()
+    for _, chunk, keys in _read_batch(ranking, batch):
+        level.add(upper_half(keys), chunk.update if by_squares else None)
+    return level
+
+
+def _lower(
+    ranking: Ranking, wanted: list[int], batch: list[_Span], *, by_squares: bool
+) -> dict[int, _Level]:
+    """Count a batch by the lower halves of the keys that fall in one of the wanted buckets."""
+    levels = {bucket: _Level.empty() for bucket in wanted}
+    for _, chunk, keys in _read_batch(ranking, batch):
+        uppers, lowers = upper_half(keys), lower_half(keys)
+        update = chunk.update if by_squares else None
+        for bucket, level in levels.items():
+            inside = np.flatnonzero(uppers == bucket)
+            if inside.size:
+                level.add(lowers[inside], None if update is None else update[inside])
+    return levels
 
 
 class _Found(NamedTuple):
@@ -142,16 +242,6 @@ def _find(level: _Level, aim: Aim) -> _Found | None:
     before = int(level.counts[::-1][:position].sum())
     rest = Aim(squares=left) if aim.number is None else Aim(number=int(left))
     return _Found(BUCKETS - 1 - position, before, rest)
-
-
-def _add_lower(lower: dict[int, _Level], keys: Keys, update: Floats | None) -> None:
-    """Add the lower halves of the keys that fall in one of the wanted buckets."""
-    halves = keys.view("<u2")[1::2]
-    for bucket, level in lower.items():
-        chosen = np.flatnonzero(halves == bucket)
-        if chosen.size:
-            inside = (keys[chosen] & np.uint32(0xFFFF)).astype(np.intp)
-            level.add(inside, None if update is None else update[chosen])
 
 
 class _Tied(NamedTuple):
@@ -182,36 +272,57 @@ def _exact(first: _Found | None, lower: dict[int, _Level]) -> _Tied:
 
 
 def _share_ties(ranking: Ranking, found: list[_Tied]) -> list[Cut]:
-    """Deal the ties of every cut out to the tensors in name order."""
+    """Turn keys into cuts; ties of which only some are wanted go by tensor name, then index."""
     partly = sorted({tied.key for tied in found if 0 < tied.taken < tied.ties})
     holders: dict[int, dict[str, int]] = {key: {} for key in partly}
-    for tensor in ranking.tensors if partly else ():
-        for _, keys in ranking.keys(tensor):
-            for key in partly:
-                number = int(np.count_nonzero(keys == np.uint32(key)))
-                holders[key][tensor.name] = holders[key].get(tensor.name, 0) + number
+    for counted in in_order(
+        partial(_count_ties, ranking, partly), _batches(ranking) if partly else ()
+    ):
+        for name, key, number in counted:
+            holders[key][name] = holders[key].get(name, 0) + number
     cuts = []
     for tied in found:
         if tied.taken == tied.ties:  # all of them: cut just below the key instead
             cuts.append(Cut(tied.number, tied.key - 1 if tied.ties else tied.key, {}))
         else:
-            cuts.append(Cut(tied.number, tied.key, _deal(holders.get(tied.key, {}), tied.taken)))
+            ends = _ends(ranking, tied, holders.get(tied.key, {}))
+            cuts.append(Cut(tied.number, tied.key, ends))
     return cuts
 
 
-def _deal(holders: dict[str, int], taken: int) -> dict[str, int]:
-    """Give the first `taken` ties to the tensors in order.
+def _count_ties(
+    ranking: Ranking, partly: list[int], batch: list[_Span]
+) -> list[tuple[str, int, int]]:
+    """Count the weights of a batch that have one of some keys: tensor, key, number."""
+    return [
+        (span.tensor.name, key, int(np.count_nonzero(keys == np.uint32(key))))
+        for span, _, keys in _read_batch(ranking, batch)
+        for key in partly
+    ]
 
-    >>> _deal({"a": 2, "b": 5, "c": 1}, 4)
-    {'a': 2, 'b': 2}
-    """
-    dealt = {}
-    for name, number in holders.items():
-        share = min(number, taken)
-        if share:
-            dealt[name] = share
-        taken -= share
-    return dealt
+
+def _ends(ranking: Ranking, tied: _Tied, holders: dict[str, int]) -> dict[str, int]:
+    """Return up to which flat index of every tensor its ties are before a cut."""
+    left = tied.taken
+    ends = {}
+    for tensor in ranking.tensors:
+        number = holders.get(tensor.name, 0)
+        if 0 < number <= left:
+            ends[tensor.name] = tensor.numel
+        elif 0 < left < number:
+            ends[tensor.name] = _index_of_tie(ranking, tensor, tied.key, left) + 1
+        left -= min(left, number)
+    return ends
+
+
+def _index_of_tie(ranking: Ranking, tensor: PairedTensor, key: int, number: int) -> int:
+    """Return the flat index of a tensor's n-th weight with a key, counted from 1."""
+    for chunk, keys in ranking.keys(tensor):
+        found = np.flatnonzero(keys == np.uint32(key))
+        if number <= found.size:
+            return chunk.start + int(found[number - 1])
+        number -= found.size
+    raise Corrupted(f"tensor '{tensor.name}' changed while it was read; give the command again")
 
 
 def _refuse_non_finite(name: str, update: Floats) -> None:
