@@ -33,6 +33,8 @@ class Results(NamedTuple):
     changes: dict[str, Any] | None
     """Totals of the diff stage over its region."""
     concentration: pl.DataFrame | None
+    places: pl.DataFrame | None
+    """Where the most changed weights lie."""
     candidates: pl.DataFrame | None
     chosen: dict[str, Any] | None
     manifests: dict[str, dict[str, Any]]
@@ -71,6 +73,7 @@ def read_results(run: Path) -> Results:
         weight_changes=_table(run / "diff", "weight_changes"),
         changes=read_json(run / "diff" / "changes.json"),
         concentration=_table(run / "diff", "concentration"),
+        places=_table(run / "diff", "places"),
         candidates=_table(run / "search", "candidates"),
         chosen=read_json(run / "search" / "chosen.json"),
         manifests=_manifests(run),

@@ -19,6 +19,7 @@ from sixtyfold.reporting.page import Figure, Section, Table
 from sixtyfold.reporting.results import Results
 from sixtyfold.reporting.untrusted import visible
 from sixtyfold.stages.compare.transitions import transitions
+from sixtyfold.stages.diff.words import layers_line, places_table
 from sixtyfold.workflows.console import percent
 
 NULL_EXPLAINED = (
@@ -55,6 +56,9 @@ def moved(results: Results) -> Section:
     if results.concentration is not None:
         text.append(NULL_EXPLAINED)
         figures.append(_concentration(results.concentration))
+    if results.places is not None:
+        text.append(f"{layers_line(results.places)}.")
+        tables.append(_places(results.places))
     missing = f"Not in this run: no finished result of {_and(absent)}." if absent else None
     return Section("moved", "What moved", text, tables, figures, missing)
 
@@ -182,6 +186,13 @@ def _concentration(table: pl.DataFrame) -> Figure:
     return Figure("concentration", caption, concentration_chart(rows), shown)
 
 
+def _places(places: pl.DataFrame) -> Table:
+    """Where the most changed weights lie, by block type."""
+    rows = places_table(places, "block")
+    caption = "Where the weights of largest relative change lie, by block type"
+    return Table(caption, rows.columns, [[str(cell) for cell in row] for row in rows.iter_rows()])
+
+
 def _candidate_rows(
     candidates: pl.DataFrame, chosen: dict[str, Any] | None
 ) -> list[dict[str, Any]]:
@@ -209,10 +220,10 @@ def _label(row: dict[str, Any]) -> str:
         return f"{row['family']} {row['percent']:g}%"
     if row.get("alpha") is not None:
         return f"{row['family']} α = {row['alpha']:g}"
-    return str(row["family"])
+    return " ".join(filter(None, (row["family"], row.get("setting"))))
 
 
 def _is_chosen(row: dict[str, Any], chosen: dict[str, Any] | None) -> bool:
     if not chosen:
         return False
-    return all(chosen.get(key) == row.get(key) for key in ("family", "percent", "alpha"))
+    return all(chosen.get(key) == row.get(key) for key in ("family", "percent", "alpha", "setting"))

@@ -10,10 +10,18 @@ from made_up_checkpoints import write_checkpoint
 from sixtyfold.core import checkpoint_pair
 from sixtyfold.core.checkpoint_pair import open_pair
 from sixtyfold.stages.diff import nulls
-from sixtyfold.stages.diff.changes import tensor_changes
-from sixtyfold.stages.diff.concentration import Gathered, concentration, places
+from sixtyfold.stages.diff.changes import BF16_MEASURE, tensor_changes
+from sixtyfold.stages.diff.concentration import (
+    PROFILES_SCHEMA,
+    Gathered,
+    Profiles,
+    concentration,
+    places,
+    places_by,
+)
 from sixtyfold.stages.diff.nulls import gaussian_profiles, shuffled_update
 from sixtyfold.stages.diff.profile import Profile
+from sixtyfold.stages.diff.spec import PAPERS_TOPS
 
 NAME = "model.layers.0.mlp.up_proj.weight"
 
@@ -24,10 +32,20 @@ def one_tensor(folder, base, tuned):
     return open_pair(folder / "b", folder / "t").tensors[NAME]
 
 
-def shares(tensor, seed=0):
-    gathered = Gathered()
-    gathered.add(tensor_changes(tensor, seed, in_region=True))
-    rows = concentration(gathered.table()).to_dicts()
+def gathered(tensors, seed=0, bf16=False):
+    """Profiles of tensors, each in a part of its own, and their rows of `weight_changes`."""
+    profiles, rows = Profiles(), []
+    for tensor in tensors:
+        part, found = Gathered(), tensor_changes(tensor, seed, in_region=True, bf16=bf16)
+        part.add(found)
+        profiles.add(part.table())
+        rows.append(found.row)
+    return profiles, pl.DataFrame(rows)
+
+
+def shares(tensor, seed=0, bf16=False):
+    profiles, _ = gathered([tensor], seed, bf16)
+    rows = concentration(profiles, PAPERS_TOPS, ["region"]).to_dicts()
     return {(row["measure"], row["top_percent"]): row for row in rows}
 
 
@@ -174,15 +192,84 @@ def test_places_count_the_top(tmp_path):
     pair = open_pair(
         write_checkpoint(tmp_path / "b", base), write_checkpoint(tmp_path / "t", tuned)
     )
-    gathered, rows = Gathered(), []
-    for tensor in pair.region("transformer"):
-        found = tensor_changes(tensor, 0, in_region=True)
-        gathered.add(found)
-        rows.append(found.row)
-    table = places(gathered.table(), pl.DataFrame(rows))
+    profiles, rows = gathered(pair.region("transformer"))
+    table = places(profiles, rows, PAPERS_TOPS)
     at_40 = {row["block"]: row for row in table.to_dicts() if row["top_percent"] == 40.0}
     assert at_40["q"]["share_of_top"] == pytest.approx(1)
     assert at_40["q"]["top_weights"] == pytest.approx(3200)
     assert at_40["q"]["share_of_region"] == 0.5
     at_60 = {row["block"]: row for row in table.to_dicts() if row["top_percent"] == 60.0}
     assert at_60["up"]["top_weights"] == pytest.approx(800)
+    by_block = {row["block"]: row for row in places_by(table, "block").to_dicts()
+                if row["top_percent"] == 60.0}  # fmt: skip
+    assert by_block["q"]["share_of_top"] == pytest.approx(4000 / 4800)
+    assert by_block["up"]["share_restored"] == pytest.approx(0.2)
+
+
+def test_groups_rank_inside_themselves(tmp_path):
+    stream = np.random.default_rng(3)
+    names = [NAME, "model.layers.1.mlp.up_proj.weight", "model.layers.1.self_attn.q_proj.weight"]
+    base = {name: stream.standard_normal(500).astype(np.float32) for name in names}
+    tuned = {name: each + stream.standard_normal(500).astype(np.float32) * 0.01
+             for name, each in base.items()}  # fmt: skip
+    pair = open_pair(
+        write_checkpoint(tmp_path / "b", base), write_checkpoint(tmp_path / "t", tuned)
+    )
+    profiles, _ = gathered(pair.region("transformer"))
+    table = concentration(profiles, (10.0,), ["layer", "block"]).filter(measure="absolute")
+    members = {
+        ("layer", "0"): names[:1],
+        ("layer", "1"): names[1:],
+        ("block", "q"): names[2:],
+        ("block", "up"): names[:2],
+    }
+    found = {(row["split"], row["group"]): row for row in table.to_dicts()}
+    assert found.keys() == members.keys()
+    for key, inside in members.items():
+        values = np.concatenate([np.abs(tuned[name] - base[name]) for name in inside])
+        assert found[key]["weights"] == values.size
+        assert found[key]["share"] == pytest.approx(brute_force_share(values, 10), abs=1e-3)
+        assert found[key]["null_permutation"] == found[key]["share"]
+
+
+def test_layers_stand_in_their_order():
+    profiles = Profiles()
+    rows = {
+        "measure": "relative",
+        "kind": "update",
+        "buckets": [1],
+        "numbers": [1.0],
+        "masses": [1.0],
+    }
+    for group in ("10", "none", "2"):
+        profiles.add(pl.DataFrame([{"split": "layer", "group": group, **rows}], PROFILES_SCHEMA))
+    assert profiles.groups("layer") == ["none", "2", "10"]
+    assert profiles.groups("block") == []
+
+
+def test_bf16_is_a_measure_of_its_own(gaussian_pair):
+    plain, both = shares(gaussian_pair), shares(gaussian_pair, bf16=True)
+    assert {key: row for key, row in both.items() if key[0] != BF16_MEASURE} == plain
+    assert len(both) == len(plain) + len(PAPERS_TOPS)
+
+
+def test_every_weight_is_as_likely_to_get_any_update(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint_pair, "CHUNK", 8)
+    monkeypatch.setattr(nulls, "CHUNK", 8)
+    tensor = one_tensor(tmp_path, np.zeros(20), np.arange(20))
+    chunks, seeds = list(tensor.chunks()), 1000
+    counts = np.zeros((20, 20))
+    for seed in range(seeds):
+        shuffled = [shuffled_update(tensor, each.start, each.update, seed) for each in chunks]
+        counts[np.arange(20), np.concatenate(shuffled).astype(int)] += 1
+    expected = seeds / 20
+    assert np.abs(counts - expected).max() < 6 * np.sqrt(expected)
+    chi_squared = ((counts - expected) ** 2 / expected).sum()
+    assert chi_squared < 361 + 6 * np.sqrt(2 * 361)  # (20 - 1)² degrees of freedom
+
+
+def test_a_profile_does_not_keep_the_table_it_came_from(gaussian_pair):
+    profiles, _ = gathered([gaussian_pair])
+    arrays = [array for kept in profiles._kept.values() for array in kept]
+    assert arrays
+    assert all(array.flags.owndata for array in arrays)

@@ -20,6 +20,11 @@ from sixtyfold.stages.diff.nulls import (
     relative_change,
     shuffled_update,
 )
+from sixtyfold.stages.diff.papers_rounding import (
+    rounded_gaussian,
+    rounded_relative,
+    rounded_update,
+)
 from sixtyfold.stages.diff.profile import Profile
 
 CHANGES_SCHEMA = pl.Schema(
@@ -44,6 +49,8 @@ CHANGES_SCHEMA = pl.Schema(
 
 #: What is ranked and summed: r; r without the weights whose base is zero or nearly so; |Δ|.
 MEASURES = ("relative", "nonzero-base relative", "absolute")
+#: The relative change with every step in bfloat16, as the paper's printed figures.
+BF16_MEASURE = "bf16 relative"
 #: The update itself, and what it is compared with.
 KINDS = ("update", "permutation", "gaussian")
 
@@ -56,13 +63,16 @@ class TensorChanges(NamedTuple):
     """By measure and kind; empty outside the region."""
 
 
-def tensor_changes(tensor: PairedTensor, seed: int, *, in_region: bool) -> TensorChanges:
+def tensor_changes(
+    tensor: PairedTensor, seed: int, *, in_region: bool, bf16: bool = False
+) -> TensorChanges:
     """Measure one tensor.
 
     Args:
         tensor: the tensor.
         seed: of the permutation null.
         in_region: whether profiles are wanted too.
+        bf16: whether they are wanted in the paper's rounding too.
 
     Raises:
         Corrupted: a weight is not a finite number.
@@ -79,12 +89,14 @@ def tensor_changes(tensor: PairedTensor, seed: int, *, in_region: bool) -> Tenso
             _add(profiles, "update", chunk.base, relative)
             _add(profiles, "permutation", chunk.base, relative_change(chunk.base, shuffled))
             _merge(profiles, ("absolute", "update"), Profile.of(np.abs(update)))
+        if in_region and bf16:
+            _add_bf16(profiles, tensor, chunk, seed)
     if not np.isfinite([*sums.values()]).all():
         raise Corrupted(
             f"tensor '{tensor.name}' holds NaN or infinite weights in one of the models"
         )
     if in_region:
-        _add_gaussian(profiles, tensor.numel, sums)
+        _add_gaussian(profiles, tensor.numel, sums, bf16=bf16)
     row = {
         "tensor": tensor.name,
         "layer": tensor.place.layer,
@@ -127,11 +139,25 @@ def _add(
 
 
 def _merge(profiles: dict[tuple[str, str], Profile], key: tuple[str, str], more: Profile) -> None:
-    profiles[key] = profiles[key].plus(more) if key in profiles else more
+    if key in profiles:
+        profiles[key].add(more)
+    else:
+        profiles[key] = more
+
+
+def _add_bf16(
+    profiles: dict[tuple[str, str], Profile], tensor: PairedTensor, chunk: Chunk, seed: int
+) -> None:
+    """Add relative changes in the paper's rounding."""
+    own = rounded_update(chunk)
+    shuffled = shuffled_update(tensor, chunk.start, own, seed, rounded_update)
+    for kind, update in (("update", own), ("permutation", shuffled)):
+        relative = rounded_relative(chunk.base, update)
+        _merge(profiles, (BF16_MEASURE, kind), Profile.of(relative))
 
 
 def _add_gaussian(
-    profiles: dict[tuple[str, str], Profile], numel: int, sums: dict[str, float]
+    profiles: dict[tuple[str, str], Profile], numel: int, sums: dict[str, float], *, bf16: bool
 ) -> None:
     """Add the null of normal weights; an absolute change is its own permutation."""
     base_rms = (sums["sum_base_squared"] / numel) ** 0.5
@@ -140,3 +166,5 @@ def _add_gaussian(
     for measure, profile in zip(MEASURES, expected, strict=True):
         profiles[measure, "gaussian"] = profile
     profiles["absolute", "permutation"] = profiles["absolute", "update"]
+    if bf16:
+        profiles[BF16_MEASURE, "gaussian"] = rounded_gaussian(numel, base_rms, update_rms)

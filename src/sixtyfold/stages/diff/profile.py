@@ -42,6 +42,15 @@ class Profile(NamedTuple):
         """Return the profile of both together."""
         return type(self)(self.numbers + other.numbers, self.masses + other.masses)
 
+    def add(self, other: Self) -> None:
+        """Take up another profile in place."""
+        self.numbers[:] += other.numbers
+        self.masses[:] += other.masses
+
+    def copy(self) -> Self:
+        """Return the same profile in arrays of its own."""
+        return type(self)(self.numbers.copy(), self.masses.copy())
+
     def minus(self, part: Self) -> Self:
         """Return the profile without a part of its values."""
         numbers = self.numbers - part.numbers
@@ -60,16 +69,24 @@ class Profile(NamedTuple):
         total = float(self.masses.sum())
         if total == 0.0:
             return None
-        bucket, inside = self.boundary(percent)
+        return self.sum_of_top(np.rint(percent / 100.0 * self.numbers.sum())) / total
+
+    def sum_of_top(self, number: float) -> float:
+        """Return the sum of the `number` largest values; a bucket is split at its mean."""
+        bucket, inside = self.boundary_of(number)
         mean = self.masses[bucket] / self.numbers[bucket] if inside else 0.0
-        return float(self.masses[bucket + 1 :].sum() + inside * mean) / total
+        return float(self.masses[bucket + 1 :].sum() + inside * mean)
 
     def boundary(self, percent: float) -> tuple[int, float]:
         """Return the bucket in which the top `percent` % end and how many of it belong to them."""
-        wanted = np.rint(percent / 100.0 * self.numbers.sum())
-        reached = np.cumsum(self.numbers[::-1])
-        if wanted <= 0:
+        return self.boundary_of(np.rint(percent / 100.0 * self.numbers.sum()))
+
+    def boundary_of(self, number: float) -> tuple[int, float]:
+        """Return the bucket in which the top `number` end and how many of it belong to them."""
+        if number <= 0:
             return NON_NEGATIVE - 1, 0.0
-        position = int(np.searchsorted(reached, min(wanted, reached[-1]), side="left"))
+        reached = np.cumsum(self.numbers[::-1])
+        wanted = min(number, reached[-1])
+        position = int(np.searchsorted(reached, wanted, side="left"))
         bucket = NON_NEGATIVE - 1 - position
-        return bucket, float(min(wanted, reached[-1]) - (reached[position] - self.numbers[bucket]))
+        return bucket, float(wanted - (reached[position] - self.numbers[bucket]))

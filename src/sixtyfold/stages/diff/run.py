@@ -1,78 +1,142 @@
 """The diff stage: a pair of checkpoints in, tables of what changed out.
 
-`weight_changes` (one row per tensor), `concentration` (shares of the top weights next to their
-nulls), `places` (where the top weights lie) and `changes.json` (the region as a whole).
+`weight_changes` (one row per tensor), `weight_groups` (per layer, block type, whole model),
+`concentration` (shares of the top weights next to their nulls), `group_concentration` (the same
+inside each layer and block type), `places` (where the top weights lie) and `changes.json` (the
+region as a whole).
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from sixtyfold.core.checkpoint_pair import CheckpointPair, PairedTensor, open_pair
+from sixtyfold.core.checkpoint_pair import CheckpointPair, PairedTensor
 from sixtyfold.core.float_formats import FLOAT_FORMATS
-from sixtyfold.core.models import model_directory, model_fingerprint
+from sixtyfold.core.pair_models import PairModels, find_pair
 from sixtyfold.core.progress import progress
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.stages.diff.changes import CHANGES_SCHEMA, tensor_changes
-from sixtyfold.stages.diff.concentration import Gathered, concentration, places
+from sixtyfold.stages.diff.concentration import Gathered, Profiles, concentration, places
+from sixtyfold.stages.diff.groups import groups
+from sixtyfold.stages.diff.overlap import matched, overlap
 from sixtyfold.stages.diff.spec import DiffSpec
+from sixtyfold.stages.diff.spectrum import SPECTRUM_SCHEMA, is_matrix, spectrum_row
 
 #: Weights after which finished tensors are stored, so that a killed run continues from there.
 WEIGHTS_PER_PART = 1 << 25
 
 
 class _Models(NamedTuple):
-    base: Path
-    tuned: Path
-    inputs: dict[str, str]
+    tuned: PairModels
+    other: PairModels | None
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Fingerprints of all models."""
+        other = {} if self.other is None else {"other": self.other.inputs["tuned"]}
+        return {**self.tuned.inputs, **other}
 
 
 def run(spec: DiffSpec) -> Finished:
     """Measure what changed in the weights.
 
     Returns:
-        the stage with the tables `weight_changes`, `concentration`, `places` and the file
-        `changes.json`.
+        the stage with the tables of the module docstring; with `spec.spectrum` also `spectrum`
+        (one row per matrix), with `spec.other` also `overlap` and `overlap.json`.
 
     Raises:
-        BadInput: a model is missing or unsafe, the two do not fit, or the region is empty.
+        BadInput: a model is missing or unsafe, they do not fit, or the region is empty.
         Corrupted: a weight file is broken or holds NaN.
     """
     models = _models(spec)
     with open_stage("diff", spec, models.inputs) as stage:
         if stage.complete:
             return finished(spec.out, "diff")
-        pair = open_pair(models.base, models.tuned)
+        pair = models.tuned.open()
+        others = _matched(pair, models, spec)
         with stage.timed("measure"):
             parts = _measure(pair, spec, stage)
-        changes = stage.join_parts("weight_changes", parts, ["tensor"])
-        profiles = pl.concat([stage.read_part("profiles", number) for number in range(parts)])
-        shares = stage.write_table("concentration", concentration(profiles))
-        spots = stage.write_table("places", places(profiles, changes))
-        stage.write_json("changes", totals(changes))
-        return stage.finish(
-            {
-                "weight_changes": changes.height,
-                "concentration": shares.height,
-                "places": spots.height,
-            }
-        )
+        tables = _tables(stage, spec, parts)
+        extra: dict[str, Any] = {}
+        if spec.spectrum:
+            with stage.timed("spectrum"):
+                tables["spectrum"], extra["no_matrices"] = _spectrum(pair, spec, stage)
+        if others is not None:
+            with stage.timed("overlap"):
+                tables["overlap"] = _overlap(others, spec, stage)
+        for name, table in tables.items():
+            stage.write_table(name, table)
+        return stage.finish({name: table.height for name, table in tables.items()}, **extra)
+
+
+def _tables(stage: StageDirectory, spec: DiffSpec, parts: int) -> dict[str, pl.DataFrame]:
+    """Turn the finished parts into the tables every diff has, and write `changes.json`."""
+    changes = stage.join_parts("weight_changes", parts, ["tensor"])
+    profiles = Profiles()
+    for number in range(parts):
+        profiles.add(stage.read_part("profiles", number))
+    stage.write_json("changes", totals(changes))
+    return {
+        "weight_changes": changes,
+        "weight_groups": groups(changes),
+        "concentration": concentration(profiles, spec.percents, ["region"]).drop("split", "group"),
+        "group_concentration": concentration(profiles, spec.percents, ["layer", "block"]),
+        "places": places(profiles, changes, spec.percents),
+    }
+
+
+def _spectrum(
+    pair: CheckpointPair, spec: DiffSpec, stage: StageDirectory
+) -> tuple[pl.DataFrame, int]:
+    """Return the table `spectrum` and how many tensors of the region are no matrices."""
+    region = pair.region(spec.where)
+    matrices = [tensor for tensor in region if is_matrix(tensor)]
+    frames = stage.make_parts(
+        "spectrum",
+        parts_of(matrices),
+        lambda part: pl.DataFrame(
+            [spectrum_row(tensor, spec.seed) for tensor in part], SPECTRUM_SCHEMA
+        ),
+        "spectrum",
+    )
+    return pl.concat(frames).sort("tensor"), len(region) - len(matrices)
+
+
+def _matched(
+    pair: CheckpointPair, models: _Models, spec: DiffSpec
+) -> list[tuple[PairedTensor, PairedTensor]] | None:
+    """Return the region's tensors with those of the second tuned model, if there is one."""
+    if models.other is None:
+        return None
+    return matched(pair.region(spec.where), models.other.open())
+
+
+def _overlap(
+    others: list[tuple[PairedTensor, PairedTensor]], spec: DiffSpec, stage: StageDirectory
+) -> pl.DataFrame:
+    found = overlap(others, spec.percents, spec.seed)
+    stage.write_json("overlap", found.totals)
+    return found.table
 
 
 def plan(spec: DiffSpec) -> dict[str, Any]:
     """Return what a run would read, without doing it; raises what `run` raises."""
     models = _models(spec)
-    pair = open_pair(models.base, models.tuned)
+    pair = models.tuned.open()
     tensors = _compared(pair)
+    others = _matched(pair, models, spec)
+    more = {} if others is None else {"tensors_of_the_other": len(others)}
+    if spec.spectrum:
+        more["matrices"] = sum(is_matrix(tensor) for tensor in pair.region(spec.where))
     return {
         "tensors": len(tensors),
         "weights": sum(tensor.numel for tensor in tensors),
-        "region_weights": sum(tensor.numel for tensor in pair.region(spec.region)),
+        "region_weights": sum(tensor.numel for tensor in pair.region(spec.where)),
         "parts": len(parts_of(tensors)),
+        **more,
     }
 
 
@@ -105,10 +169,10 @@ def parts_of(tensors: list[PairedTensor]) -> list[list[PairedTensor]]:
 
 
 def _models(spec: DiffSpec) -> _Models:
-    base = model_directory(spec.base, spec.revision)
-    tuned = model_directory(spec.tuned)
-    inputs = {"base": model_fingerprint(base), "tuned": model_fingerprint(tuned)}
-    return _Models(base, tuned, inputs)
+    def found(name: str) -> PairModels:
+        return find_pair(spec.base, name, spec.revision, allow_pickle=spec.allow_pickle)
+
+    return _Models(found(spec.tuned), None if spec.other is None else found(spec.other))
 
 
 def _compared(pair: CheckpointPair) -> list[PairedTensor]:
@@ -125,14 +189,16 @@ def _compared(pair: CheckpointPair) -> list[PairedTensor]:
 
 def _measure(pair: CheckpointPair, spec: DiffSpec, stage: StageDirectory) -> int:
     """Go through all tensors and store what is found, part by part; return the number of parts."""
-    region = {tensor.name for tensor in pair.region(spec.region)}
+    region = {tensor.name for tensor in pair.region(spec.where)}
     parts = parts_of(_compared(pair))
     for number, tensors in enumerate(progress(parts, "diff", len(parts))):
         if stage.has_part("weight_changes", number):
             continue
         gathered, rows = Gathered(), []
         for tensor in tensors:
-            found = tensor_changes(tensor, spec.seed, in_region=tensor.name in region)
+            found = tensor_changes(
+                tensor, spec.seed, in_region=tensor.name in region, bf16=spec.papers_rounding
+            )
             gathered.add(found)
             rows.append(found.row)
         stage.write_part("profiles", number, gathered.table())

@@ -1,0 +1,53 @@
+"""What a person sees of a diff; the rest is `console.py`'s."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from sixtyfold.console import show_stage, show_table
+from sixtyfold.core.spec import Spec
+from sixtyfold.core.stage import Finished
+from sixtyfold.reporting.untrusted import visible
+
+_LONG = {"weight_changes", "group_concentration", "places", "spectrum"}
+
+
+def show_diff(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
+    """Show what changed where, how far it concentrates beside its nulls, and what was asked for."""
+    tables = {name: result.table(name) for name in result.manifest["rows"] if name not in _LONG}
+    totals = {"changes": result.json("changes")}
+    if "overlap" in result.manifest["rows"]:
+        totals["overlap"] = result.json("overlap")
+    if not silent:
+        _show(result, spec, totals)
+    rows = {name: table.to_dicts() for name, table in tables.items()}
+    extra = {f"{name}_totals": value for name, value in totals.items()}
+    return {**show_stage(result, spec, silent=silent), **rows, **extra}
+
+
+def _show(result: Finished, spec: Spec, totals: dict[str, Any]) -> None:
+    from sixtyfold.stages.diff import words
+
+    changes, shares, places = totals["changes"], *map(result.table, ("concentration", "places"))
+    _say(words.changed_line(changes))
+    show_table(words.sums_table(result.table("weight_groups"), "block"), spec, silent=False)
+    show_table(words.places_table(places, "block"), spec, silent=False)
+    _say(words.layers_line(places))
+    show_table(words.concentration_table(shares, changes), spec, silent=False)
+    _say(words.FOOT)
+    for line in words.notes(changes, shares["top_percent"]):
+        _say(line)
+    if "spectrum" in result.manifest["rows"]:
+        show_table(words.spectrum_table(result.table("spectrum")), spec, silent=False)
+        _say(words.spectrum_line(result.table("spectrum"), result.manifest["no_matrices"]))
+    if "overlap" in totals:
+        _say(words.overlap_line(totals["overlap"]))
+        show_table(words.overlap_table(result.table("overlap")), spec, silent=False)
+        _say(words.OVERLAP_FOOT)
+
+
+def _say(text: str) -> None:
+    shown = visible(text, longest=len(text))
+    Console().print(shown, highlight=False, markup=False, soft_wrap=True)
