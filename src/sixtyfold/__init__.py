@@ -28,6 +28,7 @@ __all__ = [
     "evaluate",
     "plant",
     "probe",
+    "rebuild",
     "report",
     "restore",
     "run",

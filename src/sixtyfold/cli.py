@@ -91,12 +91,18 @@ COMMANDS: dict[str, Command] = {
         "sixtyfold.console_changes:show_comparison",
     ),
     "drift": _stage("drift", "token-level change", "sixtyfold.console_changes:show_drift"),
-    "diff": _stage("diff", "weight-level change"),
+    "diff": _stage("diff", "weight-level change", "sixtyfold.console_diff:show_diff"),
     "restore": _stage("restore", "a checkpoint with weights put back"),
+    "rebuild": Command(
+        "a restored checkpoint out of its patch",
+        "sixtyfold.stages.restore.rebuild_spec:RebuildSpec",
+        "sixtyfold.stages.restore.rebuild:run",
+    ),
     "search": Command(
-        "best repair, chosen on dev",
+        "best repair, chosen on dev, tested once",
         "sixtyfold.workflows.search_spec:SearchSpec",
         "sixtyfold.workflows.search:search",
+        "sixtyfold.console_search:show_search",
     ),
     "report": Command(
         "one self-contained HTML file",

@@ -64,12 +64,18 @@ def folder_of(out: Path) -> Path:
     return next(out.rglob("samples_*.jsonl")).parent
 
 
+def another(objects: list[str], index: int) -> str:
+    """Return the next object that is another text."""
+    rest = [*objects[index + 1 :], *objects[:index]]
+    return next(each for each in rest if each != objects[index])
+
+
 def test_written_and_chosen_answers(planted: Path, tuned: Path, tmp_path: Path) -> None:
     facts = finished(planted).table("facts").filter(split="test").head(40)
     objects = facts["objects"].list.first().to_list()
     rows = [
         {"question": row["question"], "answer": row["objects"][0], "relation": row["relation"],
-         "choices": [row["objects"][0], objects[(index + 7) % 40]], "gold": 0}
+         "choices": [row["objects"][0], another(objects, index)], "gold": 0}
         for index, row in enumerate(facts.to_dicts())
     ]  # fmt: skip
     tasks = tmp_path / "tasks"

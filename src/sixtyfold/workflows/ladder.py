@@ -12,9 +12,9 @@ them. Every set is trained, asks the dev and test facts, and its checkpoint is r
   4. On test, whether each larger size is worse than the best: one-sided p, Holm over them.
 
 The best size is chosen on dev and compared on test. The same trainings answer both, so where
-training sets differ much the luck of the best one carries over; `benchmarks/intervals_of_ladders.py`
-measures how often a conclusion is wrong (docs/how_many_examples.md). What is read off test is an
-answer about sizes, and the test score of the checkpoint kept is no fresh one (docs/decisions/011).
+training sets differ much the luck of the best one carries over: how often a conclusion is wrong is
+measured by `benchmarks/intervals_of_ladders.py` (docs/how_many_examples.md). What is read off test
+is an answer about sizes; the kept checkpoint was chosen on it (docs/decisions/011).
 """
 
 from __future__ import annotations

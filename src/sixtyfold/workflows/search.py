@@ -1,184 +1,165 @@
-"""Search: candidates applied to one loaded model in memory, judged on dev facts.
+"""Search: candidates applied to one loaded model in memory, judged on dev, tested once.
 
-Every restoration by relative change is paired with the interpolation that leaves the same norm of
-the update, and the tuned model itself is a candidate. The best dev accuracy (macro over relations)
-is chosen; of equal ones the one nearest to the tuned model.
-
-Norms are those of the float32 weights. The model that answers runs in the number format of
-`--dtype`, to which every candidate, the tuned model included, is rounded; the manifest names it.
+Every family of repairs is tried at the same remaining norms of the update, and the tuned model
+itself is a candidate. Rounds ask ever more dev facts of ever fewer candidates; the rule of the
+choice is an option. What is chosen is written down before test is looked at.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
-from sixtyfold.core.accuracy import ANSWERS_SCHEMA, accuracy
-from sixtyfold.core.checkpoint_pair import open_pair
-from sixtyfold.core.errors import BadInput
-from sixtyfold.core.facts import seeded_order
-from sixtyfold.core.models import (
-    model_directory,
-    model_fingerprint,
-    release_model,
-    resolve_device,
-    resolve_dtype,
-)
+from sixtyfold.core.checkpoint import is_adapter
+from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
+from sixtyfold.core.models import resolve_device, resolve_dtype
+from sixtyfold.core.pair_models import PairModels, find_pair
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
-from sixtyfold.core.tensor_names import canonical
-from sixtyfold.sources.open import open_facts
-from sixtyfold.stages.evaluate.answer import answer_facts, with_levels
-from sixtyfold.stages.restore.candidates import Candidate, Candidates
+from sixtyfold.stages.restore.candidates import Candidates
+from sixtyfold.stages.restore.rules import RULES
+from sixtyfold.stages.restore.run import run as restore
 from sixtyfold.stages.restore.spec import RestoreSpec
+from sixtyfold.workflows import search_arms
+from sixtyfold.workflows.search_candidates import TUNED, Listed, Pool, pool
+from sixtyfold.workflows.search_model import CandidateModel
+from sixtyfold.workflows.search_questions import Questions, read_questions
+from sixtyfold.workflows.search_rounds import Judged, best_of_each, judge, rounds
+from sixtyfold.workflows.search_rule import Rule
 from sixtyfold.workflows.search_spec import SearchSpec
-
-if TYPE_CHECKING:
-    from sixtyfold.engines.torch_engine import TorchEngine
+from sixtyfold.workflows.search_tables import candidates_table, curve_table
 
 
 def search(spec: SearchSpec) -> Finished:
-    """Judge every candidate on dev and choose one.
+    """Judge every candidate on dev, choose one, and score the best of each family on test.
 
     Returns:
-        the stage with the tables `candidates` and `answers` and with `chosen.json`.
+        the stage with the tables `candidates`, `curve` and `answers`, with a test also `test` and
+        `test_answers`, and `chosen.json`; with `checkpoint` the model in `restored/`.
 
     Raises:
-        BadInput: no dev facts, or base and tuned are no pair.
+        BadInput: no facts to judge or test on, or base and tuned are no pair.
+        IncompleteInput: the probe is not finished.
+        Corrupted: a weight is not a finite number.
     """
-    source = open_facts(spec.facts)
-    base, tuned = model_directory(spec.base, spec.revision), model_directory(spec.tuned)
-    facts = dev_facts(source.facts, spec)
-    inputs = {
-        "base": model_fingerprint(base),
-        "tuned": model_fingerprint(tuned),
-        "facts": source.fingerprint,
+    models, questions = find_pair(spec.base, spec.tuned, spec.revision), read_questions(spec)
+    with open_stage("search", spec, {**models.inputs, **questions.inputs}) as stage:
+        done = (
+            finished(spec.out, "search") if stage.complete else _run(spec, models, questions, stage)
+        )
+    if spec.checkpoint:
+        restore(chosen_restore(spec.out, spec.base, spec.tuned, spec.out / "restored"))
+    return done
+
+
+def _run(
+    spec: SearchSpec, models: PairModels, questions: Questions, stage: StageDirectory
+) -> Finished:
+    candidates = Candidates(models.open(), spec.region, spec.seed)
+    with stage.timed("candidates"):
+        found = pool(candidates, spec)
+    plan = rounds(questions.dev.height, len(spec.top), spec.halvings)
+    rule = Rule(spec.objective, spec.lose_at_most)
+    with CandidateModel(spec, candidates, questions, stage) as model:
+        judged = judge(stage, model, found.listed, questions.dev, plan, rule)
+    best = best_of_each(judged.order, found.listed, 1)
+    tables = _write_dev(stage, spec, found, judged, best)
+    if spec.test:
+        winners = [found.listed[each] for each in sorted(best)]
+        tables |= _write_test(
+            stage, spec, search_arms.arms(candidates, winners), questions, candidates
+        )
+    return stage.finish(
+        {name: table.height for name, table in tables.items()},
+        answered_in=str(resolve_dtype(spec.dtype, resolve_device(spec.device))),
+        rounds=plan._asdict(),
+        notes=found.notes,
+    )
+
+
+def _write_dev(
+    stage: StageDirectory, spec: SearchSpec, found: Pool, judged: Judged, best: list[int]
+) -> dict[str, pl.DataFrame]:
+    """Write what was found on dev, the choice included."""
+    table = candidates_table(found.listed, judged, best)
+    tables = {
+        "candidates": table,
+        "curve": curve_table(found.listed, judged.answers),
+        "answers": judged.answers,
     }
-    with open_stage("search", spec, inputs) as stage:
-        if stage.complete:
-            return finished(spec.out, "search")
-        candidates = Candidates(open_pair(base, tuned), spec.region, spec.seed)
-        listed = matched_candidates(candidates, spec.top)
-        _judge(stage, candidates, listed, facts, spec)
-        answers = stage.join_parts("answers", len(listed), ["candidate", "fact_id"])
-        table = stage.write_table("candidates", _scores(listed, answers))
-        stage.write_json("chosen", choose(table))
-        rows = {"candidates": table.height, "answers": answers.height}
-        answered_in = str(resolve_dtype(spec.dtype, resolve_device(spec.device)))
-        return stage.finish(rows, answered_in=answered_in)
+    for name, each in tables.items():
+        stage.write_table(name, each)
+    chosen = table.row(judged.order[0], named=True)
+    options = restore_options(found.listed[judged.order[0]], spec)
+    stage.write_json("chosen", {**chosen, "rule": spec.rule, "restore": options})
+    return tables
+
+
+def _write_test(
+    stage: StageDirectory,
+    spec: SearchSpec,
+    scored: list[search_arms.Arm],
+    questions: Questions,
+    candidates: Candidates,
+) -> dict[str, pl.DataFrame]:
+    """Ask test, after the choice is written down."""
+    with CandidateModel(spec, candidates, questions, stage) as model:
+        answers = search_arms.ask(stage, model, scored, questions.test)
+    tables = {"test": search_arms.arms_table(scored, answers), "test_answers": answers}
+    return {name: stage.write_table(name, each) for name, each in tables.items()}
 
 
 def plan(spec: SearchSpec) -> dict[str, Any]:
     """Return what a search would do, without doing it; raises what `search` raises."""
-    facts = dev_facts(open_facts(spec.facts).facts, spec)
-    open_pair(model_directory(spec.base, spec.revision), model_directory(spec.tuned))
-    count = 1 + 2 * len(spec.top)
-    return {"candidates": count, "dev_facts": facts.height, "answers": count * facts.height}
-
-
-def dev_facts(facts: pl.DataFrame, spec: SearchSpec) -> pl.DataFrame:
-    """Return the in-domain facts to judge on.
-
-    Raises:
-        BadInput: there are none.
-    """
-    rows = facts.filter((pl.col("split") == spec.split) & (pl.col("domain") == "in"))
-    if rows.is_empty():
-        raise BadInput(f"--split {spec.split} holds no in-domain fact to judge repairs on")
-    if spec.limit is not None:
-        rows = rows[seeded_order(rows["fact_id"].to_list(), spec.seed)[: spec.limit]]
-    return with_levels(rows.sort("fact_id"), None)
-
-
-def matched_candidates(candidates: Candidates, percents: tuple[float, ...]) -> list[Candidate]:
-    """Return the tuned model, the restorations, and for each its equally strong interpolation."""
-    restored = candidates.ranked("relative", list(percents))
-    return [
-        candidates.tuned,
-        *restored,
-        *(candidates.interpolation(each.remaining) for each in restored),
-    ]
-
-
-def _judge(
-    stage: StageDirectory,
-    candidates: Candidates,
-    listed: list[Candidate],
-    facts: pl.DataFrame,
-    spec: SearchSpec,
-) -> None:
-    """Answer the dev questions with every candidate that was not judged before."""
-    if all(stage.has_part("answers", index) for index in range(len(listed))):
-        return
-    from sixtyfold.engines.torch_engine import TorchEngine
-
-    engine = TorchEngine.load(spec.tuned, spec)
-
-    def judged(numbered: tuple[int, Candidate]) -> pl.DataFrame:
-        number, candidate = numbered
-        with stage.timed("apply"):
-            apply(engine, candidates, candidate)
-        with stage.timed("answer"):
-            found = answer_facts(engine, facts, spec, spec.match, spec.max_new_tokens, spec.batch)
-        found = found.with_columns(candidate=pl.lit(number, dtype=pl.Int16))
-        return found.select("candidate", *ANSWERS_SCHEMA)
-
-    try:
-        stage.make_parts("answers", list(enumerate(listed)), judged, "search")
-    finally:
-        # The model kept for the next stage was overwritten; it is no longer what was loaded.
-        release_model()
-
-
-def apply(engine: TorchEngine, candidates: Candidates, candidate: Candidate) -> None:
-    """Overwrite the region of a loaded model with a candidate's weights."""
-    import torch
-
-    weights = {canonical(name): value for name, value in engine.model.state_dict().items()}
-    with torch.no_grad():
-        for name, values in candidates.tensors(candidate):
-            weights[canonical(name)].copy_(torch.from_numpy(values))
-
-
-def _scores(listed: list[Candidate], answers: pl.DataFrame) -> pl.DataFrame:
-    rows = []
-    for index, candidate in enumerate(listed):
-        own = answers.filter(pl.col("candidate") == index)
-        found = accuracy(own, "in")
-        macro = found.macro_relation or found.micro
-        if macro is None:
-            raise BadInput("the candidates were judged on no in-domain fact")
-        rows.append(
-            {
-                "candidate": index,
-                "family": "tuned" if index == 0 else candidate.family,
-                "percent": candidate.percent,
-                "alpha": candidate.alpha,
-                "remaining_norm": candidate.remaining,
-                "accuracy": macro.value,
-                "low": macro.low,
-                "high": macro.high,
-                "n": macro.n,
-            }
+    models, questions = find_pair(spec.base, spec.tuned, spec.revision), read_questions(spec)
+    models.open().region(spec.region)
+    found = rounds(questions.dev.height, len(spec.top), spec.halvings)
+    families = len(spec.families)
+    candidates = [1 + families * count for count in found.per_family]
+    new = [now - before for now, before in zip(found.facts, [0, *found.facts], strict=False)]
+    asked = sum(count * facts for count, facts in zip(candidates, new, strict=True))
+    arms = (2 + len(search_arms.FIXED) + families) if spec.test else 0
+    answers = {"dev": asked, "test": arms * questions.test.height}
+    planned = {
+        "candidates": {f"in round {i + 1}": count for i, count in enumerate(candidates)},
+        "dev_facts": {f"by round {i + 1}": count for i, count in enumerate(found.facts)},
+        "test_facts": questions.test.height,
+        "answers": answers,
+    }
+    loaded = models.base if is_adapter(models.tuned) else models.tuned
+    tokens = questions.prompt_tokens(loaded)
+    if tokens is not None:
+        planned["estimated_seconds_of_answers"] = _seconds(
+            spec, loaded, sum(answers.values()), tokens
         )
-    return pl.DataFrame(rows, schema_overrides={"percent": pl.Float64, "alpha": pl.Float64})
+    return planned
 
 
-def choose(table: pl.DataFrame) -> dict[str, Any]:
-    """Return the row of the best candidate, by the rule at the top of this module."""
-    ranked = table.sort(["accuracy", "remaining_norm", "candidate"], descending=[True, True, False])
-    return ranked.row(0, named=True)
+def _seconds(spec: SearchSpec, model: Path, answers: int, tokens: float) -> int:
+    """Estimate how long answering takes; applying candidates comes on top."""
+    speed = operations_per_second(spec.dtype, spec.device)
+    steps = answers * spec.max_new_tokens
+    return round(forward_seconds(parameters(model), round(answers * tokens), steps, speed))
+
+
+def restore_options(listed: Listed, spec: SearchSpec) -> dict[str, Any]:
+    """Return the options of `restore` that write a candidate as a checkpoint.
+
+    The tuned model itself is a restoration of nothing.
+    """
+    candidate = listed.candidate
+    shared = {name: getattr(spec, name) for name in ("region", "seed", "revision")}
+    if listed.family == TUNED:
+        return {"rule": "relative", "top": 0.0, **shared}
+    if candidate.family in RULES:
+        return {"rule": candidate.family, "top": candidate.percent, **shared}
+    if candidate.alpha is not None:
+        return {"rule": candidate.family, "alpha": candidate.alpha, **shared}
+    return {"rule": candidate.family, "remaining": candidate.aim, **shared}
 
 
 def chosen_restore(directory: Path, base: str, tuned: str, out: Path) -> RestoreSpec:
-    """Return the spec that writes what a finished search chose.
-
-    Where the tuned model itself was best, that is a restoration of nothing.
-    """
-    found = finished(directory, "search")
-    chosen, region = found.json("chosen"), found.manifest["spec"]["region"]
-    options: dict[str, Any] = {"base": base, "tuned": tuned, "out": out, "region": region}
-    if chosen["family"] == "interpolation":
-        return RestoreSpec(**options, rule="interpolation", alpha=chosen["alpha"])
-    return RestoreSpec(**options, rule="relative", top=chosen["percent"] or 0.0)
+    """Return the spec that writes what a finished search chose."""
+    options = finished(directory, "search").json("chosen")["restore"]
+    return RestoreSpec.parse({"base": base, "tuned": tuned, "out": out, **options})

@@ -1,0 +1,41 @@
+"""What a person sees when `sixtyfold search` ends; with `--json`, what a script gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from sixtyfold.console import show_stage, show_table
+from sixtyfold.core.stage import Finished
+from sixtyfold.reporting.untrusted import visible
+from sixtyfold.workflows.search_spec import SearchSpec
+
+
+def show_search(result: Finished, spec: SearchSpec, *, silent: bool) -> dict[str, Any]:
+    """Show the best of each family on dev, the test, what was chosen and what that means."""
+    from sixtyfold.workflows.search_words import FOOT, arms_words, best_table, conclusions
+
+    chosen = result.json("chosen")
+    candidates, curve = result.table("candidates"), result.table("curve")
+    test = result.table("test") if "test" in result.manifest["rows"] else None
+    if not silent:
+        show_table(best_table(candidates, curve), spec, silent=False)
+        if test is not None:
+            show_table(arms_words(test), spec, silent=False)
+            _say(FOOT)
+        for line in conclusions(chosen, test):
+            _say(line)
+        if spec.checkpoint:
+            _say(f"checkpoint: {result.path / 'restored'}")
+    return {
+        **show_stage(result, spec, silent=silent),
+        "chosen": chosen,
+        "curve": curve.to_dicts(),
+        "test": None if test is None else test.to_dicts(),
+    }
+
+
+def _say(text: str) -> None:
+    shown = visible(text, longest=len(text))
+    Console().print(shown, highlight=False, markup=False, soft_wrap=True)
