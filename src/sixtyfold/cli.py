@@ -77,7 +77,7 @@ COMMANDS: dict[str, Command] = {
         "a checkpoint out of a selection; learning rates, size ladders",
         "sixtyfold.workflows.tuning_spec:TuningSpec",
         "sixtyfold.workflows.tuning:run",
-        "sixtyfold.console:show_tuning",
+        "sixtyfold.console_tuning:show_tuning",
     ),
     "evaluate": Command(
         "answers, by level where a probe is given; a base asked three ways",

@@ -21,7 +21,6 @@ from sixtyfold.core.spec import Spec
 from sixtyfold.core.stage import Finished
 from sixtyfold.reporting.untrusted import visible
 
-_ALPHA = 0.05
 _FILE_WIDTH = 160  # a log file has no width of its own
 
 
@@ -117,65 +116,6 @@ def _show_ways(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
         _say(f"best on dev: {chosen['best_on_dev']}")
         _ending(result.path / "answers")
     return {**show_stage(result, spec, silent=True), "ways": ways.to_dicts(), "chosen": chosen}
-
-
-def show_tuning(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
-    """Show what was trained, which learning rate was best, or how many examples are enough."""
-    kind = result.manifest["stage"]
-    if kind == "tune":
-        return show_stage(result, spec, silent=silent)
-    name = "ladder" if kind == "tune-ladder" else "rates"
-    table, chosen = result.table(name), result.json("chosen")
-    if not silent:
-        _print_ladder(table) if name == "ladder" else _print_rates(table)
-        _say(_ladder_words(chosen) if name == "ladder" else _rate_words(chosen))
-        _ending(result.path / "tuned")
-    return {**show_stage(result, spec, silent=True), name: table.to_dicts(), "chosen": chosen}
-
-
-def _print_rates(rates: pl.DataFrame) -> None:
-    table = Table("learning rate", "dev, macro", "95% interval", "n")
-    for row in rates.iter_rows(named=True):
-        bounds = f"{100 * row['low']:.1f}–{100 * row['high']:.1f}"
-        table.add_row(
-            f"{row['learning_rate']:g}", f"{100 * row['value']:.1f}", bounds, str(row["n"])
-        )
-    Console().print(table)
-
-
-def _rate_words(chosen: dict[str, Any]) -> str:
-    return f"learning rate {chosen['learning_rate']:g} was best on dev"
-
-
-def _print_ladder(ladder: pl.DataFrame) -> None:
-    table = Table("examples", "rate", "dev", "test", "out of domain", "below best (5%–95%)", "")
-    for row in ladder.iter_rows(named=True):
-        shares = [
-            "–" if row[name] is None else f"{100 * row[name]:.1f}"
-            for name in ("dev", "test", "test_out")
-        ]
-        below = "best on dev"
-        if row["low"] is not None:
-            low, high = (f"{100 * row[name]:+.1f}" for name in ("low", "high"))
-            below = f"{100 * row['below_best']:+.1f} ({low} to {high})"
-        worse = row["p_worse"]
-        verdict = "enough" if row["enough"] else ""
-        if worse is not None:
-            verdict = f"worse, p = {worse:.3f}" if worse < _ALPHA else f"p = {worse:.2f}"
-        table.add_row(str(row["size"]), f"{row['learning_rate']:g}", *shares, below, verdict)
-    Console().print(table)
-
-
-def _ladder_words(chosen: dict[str, Any]) -> str:
-    delta, best = chosen["delta_points"], chosen["best"]
-    words = (
-        f"{chosen['enough']} examples are enough: less than {delta:g} points below the best, {best}"
-        if chosen["enough"] < best
-        else f"no smaller size is shown to be within {delta:g} points of the best, {best}"
-    )
-    if chosen["hurts"]:
-        words += f"; more hurts at {', '.join(map(str, chosen['hurts']))}"
-    return words
 
 
 def show_run(result: dict[str, Any], spec: Any, *, silent: bool) -> dict[str, Any]:
