@@ -49,7 +49,7 @@ run: setup
 	$(BIN)/sixtyfold run --out $(OUT)
 
 test: setup lint
-	$(BIN)/python -m pytest -q -m "not embedded and not long and not vllm"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not embedded and not long and not vllm"
 
 lint: setup
 	$(BIN)/ruff check src tests benchmarks

@@ -33,8 +33,9 @@ def test_help_names_every_option(name: str, capsys: pytest.CaptureFixture[str]) 
         run_command([*name.split(), "--help"])
     assert stop.value.code == 0
     printed = capsys.readouterr().out
-    for field in spec_class(COMMANDS[name]).model_fields:
-        assert f"--{field.replace('_', '-')}" in printed
+    for key, field in spec_class(COMMANDS[name]).model_fields.items():
+        option = key.replace("_", "-")
+        assert f"--{'no-' if field.default is True else ''}{option} " in printed.replace("\n", " ")
 
 
 def test_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,13 +75,14 @@ class SearchSpec(FactsOption, PromptOptions, ModelOptions, StageSpec):
     """The weights that repairs may touch."""
 
     test: bool = True
-    """Score the best of each family once on test, beside tuned, base and the fixed 10% and 20%."""
+    """Score the best of each family once on test, beside tuned, base and the fixed 10% and 20%;
+    `--no-test` leaves that out."""
 
     test_limit: int | None = Field(default=None, ge=1)
     """First N test facts of a seeded shuffle; all without it."""
 
     checkpoint: bool = True
-    """Write the chosen repair as a checkpoint, in OUT/restored."""
+    """Write the chosen repair as a checkpoint, in OUT/restored; `--no-checkpoint` does not."""
 
     match: MatchMode = "standard"
     """paper, standard, strict or loose."""
