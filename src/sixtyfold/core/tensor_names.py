@@ -53,6 +53,14 @@ def _check_region(region: str) -> str:
 
 
 Region = Annotated[str, AfterValidator(_check_region)]
+
+
+def _check_layers(layers: str) -> str:
+    parse_layers(layers)
+    return layers
+
+
+Layers = Annotated[str, AfterValidator(_check_layers)]
 """Which weights are looked at, as `parse_region` reads it."""
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from sixtyfold.core.spec import StageSpec
-from sixtyfold.core.tensor_names import Region, parse_layers
+from sixtyfold.core.tensor_names import Layers, Region
 
 #: Percentages of arXiv 2509.16596, table 3.
 PAPERS_TOPS = (1.0, 3.0, 5.0, 10.0, 20.0, 40.0, 60.0)
@@ -22,12 +22,6 @@ def _read_top(top: float | str) -> str:
     if not all(0 < percent <= 100 for percent in percents):
         raise ValueError("a percentage is above 0 and at most 100")
     return ",".join(f"{each:g}" for each in percents)
-
-
-def _read_layers(layers: str | None) -> str | None:
-    if layers is not None:
-        parse_layers(layers)
-    return layers
 
 
 class DiffSpec(StageSpec):
@@ -51,7 +45,7 @@ class DiffSpec(StageSpec):
     attention, mlp, embeddings, all, or a pattern of tensor names such as '*.q_proj.weight'. The
     tables of sums have every tensor."""
 
-    layers: Annotated[str | None, AfterValidator(_read_layers)] = None
+    layers: Layers | None = None
     """Only these layers of the region, counted from 0, as 8-15 or 0,4-7."""
 
     top: Annotated[float | str, AfterValidator(_read_top)] = "1,3,5,10,20,40,60"

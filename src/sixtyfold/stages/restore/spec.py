@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from sixtyfold.core.spec import StageSpec
-from sixtyfold.core.tensor_names import Region, parse_layers
+from sixtyfold.core.tensor_names import Layers, Region
 
 RankName = Literal["relative", "absolute", "random", "smallest"]
 RepairName = Literal[
@@ -44,12 +44,6 @@ def _read_top(top: object) -> float | str:
 def _short(percent: float) -> str:
     """Return a number with all its digits, whole ones without a point."""
     return repr(percent).removesuffix(".0")
-
-
-def _read_layers(layers: str | None) -> str | None:
-    if layers is not None:
-        parse_layers(layers)
-    return layers
 
 
 class RestoreSpec(StageSpec):
@@ -90,7 +84,7 @@ class RestoreSpec(StageSpec):
     mlp, embeddings, all, or a pattern of tensor names such as '*.q_proj.weight'. The others stay
     tuned."""
 
-    layers: Annotated[str | None, AfterValidator(_read_layers)] = None
+    layers: Layers | None = None
     """Only these layers, counted from 0, as 8-15 or 0,4-7."""
 
     scope: Literal["model", "layer", "tensor"] = "model"
