@@ -224,20 +224,32 @@ def large_pair(folder: Path, billions: float) -> tuple[Path, Path, int]:
 
 
 def same_weights(base: Path, tuned: Path, ours: Path, theirs: Path) -> None:
-    """Print how far our per-tensor restoration and mergekit's file agree."""
+    """Print how far our per-tensor restoration and mergekit's file agree, and why they differ.
+
+    mergekit sorts |tuned - base|; where weights at the cut are equal, its sort says which one is
+    put back. It keeps int(0.8 N) weights and puts int(0.2 N) of the largest back; what both leave
+    over (one weight where 5 does not divide N) is the smallest one.
+    """
     models = [open_checkpoint(each).tensors for each in (base, tuned, ours, theirs)]
-    total = other = 0
+    counts = dict.fromkeys(("weights", "different", "tied at the cut", "smallest"), 0)
     largest = 0.0
     for name in models[2]:
         before, after, own, merged = (np.asarray(each[name].raw(), np.float32) for each in models)
         # mergekit's sum before + (after - before) is not always after: what it would give
         kept = before + (after - before)
-        expected = np.where((own == before) & (before != after), before, kept)
-        total += own.size
-        other += int((expected != merged).sum())
+        restored = (own == before) & (before != after)
+        different = np.where(restored, before, kept) != merged
+        update = np.abs(after - before)
+        cut = update[restored].min(initial=np.inf)
+        counts["weights"] += own.size
+        counts["different"] += int(different.sum())
+        tied = different & (update == cut)
+        counts["tied at the cut"] += int(tied.sum())
+        counts["smallest"] += int((different & ~tied & (update == update.min())).sum())
         largest = max(largest, float(np.abs(own - merged).max(initial=0.0)))
-    print(f"per tensor, absolute: {other} of {total:,} weights differ from mergekit's choice "
-          f"({100 * other / total:.5f}%), largest difference {largest:.2e}")  # fmt: skip
+    print("per tensor, absolute, against mergekit's file: "
+          + ", ".join(f"{number:,} {what}" for what, number in counts.items())
+          + f"; largest difference {largest:.2e}")  # fmt: skip
 
 
 def show(name: str, rounds: list[Measured], note: str = "") -> float:

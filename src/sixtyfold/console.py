@@ -214,7 +214,9 @@ def show_selection(result: Finished, spec: Any, *, silent: bool) -> dict[str, An
             "level", index="relation", values="len", sort_columns=True
         )
         levels = [name for name in crossed.columns if name != "relation"]
-        named = crossed.fill_null(0).rename({level: f"level {level}" for level in levels})
+        unknown = {"null": "examples"}  # chosen without a probe
+        headings = {level: unknown.get(level, f"level {level}") for level in levels}
+        named = crossed.fill_null(0).rename(headings)
         show_table(named.sort("relation"), spec, silent=False)
         for line in in_words(receipt):
             _say(line)

@@ -287,3 +287,25 @@ def test_files_for_other_trainers(planted: Path, probed: Path, tmp_path: Path) -
     assert row["completion"] == [{"role": "assistant", "content": first["completion"]}]
     whole = json.loads((chat.path / "messages.jsonl").read_text().splitlines()[0])
     assert whole["messages"] == row["prompt"] + row["completion"]
+
+
+def test_without_a_probe_any_training_fact_may_be_chosen(planted: Path, tmp_path: Path) -> None:
+    done = run(SelectSpec(facts=str(planted), size="20", out=tmp_path / "s"))
+    rows, told = done.table("selection"), done.json("receipt")
+    facts = finished(planted).table("facts")
+    training = facts.filter((pl.col("split") == "train") & (pl.col("domain") == "in"))
+    assert rows.height == 20
+    assert set(rows["fact_id"]) <= set(training["fact_id"])
+    assert rows["level"].null_count() == 20
+    assert (told["pool"], told["per_level"]) == (training.height, {})
+    assert told["leaks"]["facts_shared"] == 0
+    assert done.manifest["inputs"].keys() == {"facts"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("levels", "2,3"), ("slick", "Unknown"), ("unknown_answer", "I don't know")],
+)
+def test_what_a_model_knows_takes_a_probe(option: str, value: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"--{option.replace('_', '-')} .* give --probe"):
+        SelectSpec(facts="atlas", out=tmp_path / "s", **{option: value})

@@ -1,6 +1,7 @@
-"""What training sets are chosen from: probed training facts that share nothing with held-out ones.
+"""What training sets are chosen from: training facts that share nothing with held-out ones.
 
-Every probed one that is left out is written down with the reason; those not probed are counted.
+With a probe these are the probed ones. Every fact that is left out is written down with the reason;
+those not probed are counted.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ DROPPED_SCHEMA = pl.Schema(
 class Pool(NamedTuple):
     """What a choice is made from.
 
-    facts: candidates with `level` (and `slick`).
-    dropped: probed training facts left out, in the columns of `DROPPED_SCHEMA`.
-    unprobed: number of in-domain training facts the probe does not hold.
+    facts: candidates with `level` (and `slick`); null levels where there is no probe.
+    dropped: candidates left out, in the columns of `DROPPED_SCHEMA`.
+    unprobed: number of in-domain training facts the probe does not hold; 0 without a probe.
     every_fact: the whole fact table, with dev and test.
     inputs: fingerprints of facts and probe.
     """
@@ -62,39 +63,48 @@ def read_pool(spec: SelectSpec) -> Pool:
             asked for; a flag to be skipped is none there is; nothing is left.
     """
     source = open_facts(spec.facts)
-    probe = finished(spec.probe, "probe")
-    table = probe.table("probe")
-    if spec.slick is not None and "slick" not in table.columns:
-        raise BadInput(
-            f"--slick {spec.slick} was given and {spec.probe} has no SliCK classes; "
-            "probe with them, or choose by --levels"
-        )
-    columns = [name for name in ("fact_id", "level", "slick") if name in table.columns]
     training = source.facts.filter((pl.col("split") == "train") & (pl.col("domain") == "in"))
-    probed = training.join(table.select(columns), on="fact_id", maintain_order="left")
-    if probed.is_empty():
+    inputs = {"facts": source.fingerprint}
+    if spec.probe is None:
+        candidates = training.with_columns(level=pl.lit(None, pl.Int8))
+    else:
+        probe = finished(spec.probe, "probe")
+        candidates = _with_levels(training, probe.table("probe"), spec)
+        inputs["probe"] = probe.fingerprint
+    if candidates.is_empty():
+        probed = f"{spec.probe} probed no" if spec.probe else f"{spec.facts} holds no"
         raise BadInput(
-            f"{spec.probe} probed no in-domain training fact of these facts; "
-            "probe the same facts with a train split"
+            f"{probed} in-domain training fact of these facts; "
+            f"{'probe the same facts' if spec.probe else 'build them'} with a train split"
         )
     shared = shared_with_held_out(source.facts, spec.disjoint)
     borne = source.facts["flags"].explode().drop_nulls().unique()
-    flagged = _flagged(probed, spec, borne)
-    kept = probed
+    flagged = _flagged(candidates, spec, borne)
+    kept = candidates
     for left_out in (flagged, shared):
         kept = kept.join(left_out, on="fact_id", how="anti", maintain_order="left")
     if kept.is_empty():
         raise BadInput(
-            f"all {probed.height} probed training facts share something with dev or test or carry "
+            f"all {candidates.height} training facts share something with dev or test or carry "
             "a flag that is skipped; ask for less with --disjoint or --skip-flags"
         )
-    inputs = {"facts": source.fingerprint, "probe": probe.fingerprint}
-    unprobed = training.height - probed.height
-    dropped = _dropped(flagged, probed, shared, spec)
+    unprobed = training.height - candidates.height
+    dropped = _dropped(flagged, candidates, shared, spec)
     return Pool(kept, dropped, unprobed, source.facts, inputs)
 
 
-def _flagged(probed: pl.DataFrame, spec: SelectSpec, borne: Iterable[str]) -> pl.DataFrame:
+def _with_levels(training: pl.DataFrame, probe: pl.DataFrame, spec: SelectSpec) -> pl.DataFrame:
+    """Return the probed training facts with what the probe says of them."""
+    if spec.slick is not None and "slick" not in probe.columns:
+        raise BadInput(
+            f"--slick {spec.slick} was given and {spec.probe} has no SliCK classes; "
+            "probe with them, or choose by --levels"
+        )
+    columns = [name for name in ("fact_id", "level", "slick") if name in probe.columns]
+    return training.join(probe.select(columns), on="fact_id", maintain_order="left")
+
+
+def _flagged(candidates: pl.DataFrame, spec: SelectSpec, borne: Iterable[str]) -> pl.DataFrame:
     flags = [flag.strip() for flag in spec.skip_flags.split(",") if flag.strip()]
     known = sorted({*FLAGS, *borne})
     for flag in flags:
@@ -103,17 +113,17 @@ def _flagged(probed: pl.DataFrame, spec: SelectSpec, borne: Iterable[str]) -> pl
                 f"--skip-flags names {flag!r}, which no fact bears{suggestion(flag, known)}; "
                 f"flags: {', '.join(known)}"
             )
-    return probed.filter(pl.col("flags").list.set_intersection(flags).list.len() > 0)
+    return candidates.filter(pl.col("flags").list.set_intersection(flags).list.len() > 0)
 
 
 def _dropped(
     flagged: pl.DataFrame,
-    probed: pl.DataFrame,
+    candidates: pl.DataFrame,
     shared: pl.DataFrame,
     spec: SelectSpec,
 ) -> pl.DataFrame:
     """Return one row per fact and reason."""
-    same = shared.join(probed.select("fact_id", "relation"), on="fact_id").with_columns(
+    same = shared.join(candidates.select("fact_id", "relation"), on="fact_id").with_columns(
         reason=pl.format("{} also in {}", "shared", "held_out_split")
     )
     parts = [

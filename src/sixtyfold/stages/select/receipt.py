@@ -109,7 +109,7 @@ class HeldOut:
 
 
 def _counts(values: pl.Series) -> dict[str, int]:
-    counted = values.value_counts().sort(values.name)
+    counted = values.drop_nulls().value_counts().sort(values.name)
     return {str(key): int(count) for key, count in counted.iter_rows()}
 
 

@@ -40,7 +40,7 @@ def chosen_sets(pool: Pool, spec: SelectSpec) -> dict[tuple[int, str], pl.DataFr
     Raises:
         BadInput: the pool has too few facts of the wanted levels.
     """
-    allowed = pool.facts.filter(pl.col("level").is_in(spec.mixture.levels))
+    allowed = _of_the_levels(pool, spec)
     if spec.slick is not None:
         allowed = allowed.filter(pl.col("slick").is_in(spec.slick.split(",")))
     if allowed.is_empty():
@@ -56,6 +56,13 @@ def chosen_sets(pool: Pool, spec: SelectSpec) -> dict[tuple[int, str], pl.DataFr
         for size in spec.sizes:
             found[replica, size] = first(ordered, size, spec, pool.relations)
     return found
+
+
+def _of_the_levels(pool: Pool, spec: SelectSpec) -> pl.DataFrame:
+    """Return the facts of the pool that a set may hold."""
+    if spec.probe is None:
+        return pool.facts
+    return pool.facts.filter(pl.col("level").is_in(spec.mixture.levels))
 
 
 def _write(chosen: pl.DataFrame, pool: Pool, held_out: HeldOut, spec: SelectSpec) -> Finished:
@@ -102,7 +109,7 @@ def plan(spec: SelectSpec) -> dict[str, Any]:
     """Return what a run would choose from, without writing; raises what `run` raises."""
     pool = read_pool(spec)
     sets = chosen_sets(pool, spec)
-    allowed = pool.facts.filter(pl.col("level").is_in(spec.mixture.levels)).height
+    allowed = _of_the_levels(pool, spec).height
     examples = {f"examples_{size}": rows.height for (_, size), rows in sets.items()}
     counted = examples if spec.is_ladder else {"examples": next(iter(sets.values())).height}
     return {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sixtyfold.core.levels import SLICK_CLASSES
 from sixtyfold.core.prompts import PromptOptions
@@ -17,10 +17,11 @@ BALANCED = ("relations", "answers", "length")
 
 
 class SelectSpec(FactsOption, PromptOptions, StageSpec):
-    """Pick training sets out of probed facts, with a receipt."""
+    """Pick training sets out of facts, by what the base model knows of them, with a receipt."""
 
-    probe: Path
-    """A finished probe of the base model over these facts."""
+    probe: Path | None = None
+    """A finished probe of the base model over these facts. Without one, any training facts: a set
+    of unknown levels, to compare with."""
 
     levels: str = "natural"
     """`natural` (the pool's own mix), levels such as `2,3`, or shares of them such as
@@ -88,6 +89,18 @@ class SelectSpec(FactsOption, PromptOptions, StageSpec):
         if value is not None and not value.strip():
             raise ValueError('an answer is needed, such as "I don\'t know"')
         return None if value is None else " ".join(value.split())
+
+    @model_validator(mode="after")
+    def _levels_come_from_a_probe(self) -> Self:
+        needing = {
+            "--levels": str(self.mixture) != "natural",
+            "--slick": self.slick is not None,
+            "--unknown-answer": self.unknown_answer is not None,
+        }
+        for option, given in needing.items():
+            if given and self.probe is None:
+                raise ValueError(f"{option} chooses by what a model knows; give --probe as well")
+        return self
 
     @property
     def mixture(self) -> Mixture:
