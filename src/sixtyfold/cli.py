@@ -92,7 +92,11 @@ COMMANDS: dict[str, Command] = {
     ),
     "drift": _stage("drift", "token-level change", "sixtyfold.console_changes:show_drift"),
     "diff": _stage("diff", "weight-level change", "sixtyfold.console_diff:show_diff"),
-    "restore": _stage("restore", "a checkpoint with weights put back"),
+    "restore": _stage(
+        "restore",
+        "a checkpoint with weights put back",
+        "sixtyfold.console_changes:show_restored",
+    ),
     "rebuild": Command(
         "a restored checkpoint out of its patch",
         "sixtyfold.stages.restore.rebuild_spec:RebuildSpec",
@@ -120,6 +124,30 @@ COMMANDS: dict[str, Command] = {
         "the questions of a split as a task directory of lm-eval",
         "sixtyfold.workflows.export_spec:ExportLmEvalSpec",
         "sixtyfold.workflows.export:run",
+    ),
+    "study run": Command(
+        "run what is left of an experiment, here or on a Ray cluster",
+        "sixtyfold.study.spec:StudyRunSpec",
+        "sixtyfold.study.run:run",
+        "sixtyfold.console_study:show_run",
+    ),
+    "study status": Command(
+        "what of an experiment is done and what is left",
+        "sixtyfold.study.spec:StudyStatusSpec",
+        "sixtyfold.study.run:status",
+        "sixtyfold.console_study:show_status",
+    ),
+    "study results": Command(
+        "one tidy table of an experiment: one row = one number",
+        "sixtyfold.study.spec:StudyResultsSpec",
+        "sixtyfold.study.run:results",
+        "sixtyfold.console_study:show_results",
+    ),
+    "sql": Command(
+        "ask a store in SQL: views over all its tables",
+        "sixtyfold.study.spec:SqlSpec",
+        "sixtyfold.study.sql:ask",
+        "sixtyfold.console_sql:show_sql",
     ),
     "plant": _stage("plant", "a small model with known knowledge"),
 }

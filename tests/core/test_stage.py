@@ -194,12 +194,19 @@ def test_a_failed_write_leaves_the_old_file(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
 def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path) -> None:
     """Polars has an error of its own for it, which the command line would not know."""
-    (tmp_path / ".t.parquet.partial").symlink_to("/dev/full")
+    stage_module.partial_name(tmp_path / "t.parquet").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left on device") as raised:
         write_parquet(tmp_path / "t.parquet", TABLE)
     assert raised.value.errno is not None
     assert raised.value.filename == str(tmp_path / "t.parquet")
-    assert not (tmp_path / "t.parquet").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".t.parquet.1-2.partial").write_bytes(b"half")
+    with open_stage("facts", SomeSpec(out=tmp_path / "out"), {}):
+        assert not list((tmp_path / "out").glob(".*.partial"))
 
 
 def test_numbers_that_json_does_not_know_are_not_written(tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -61,12 +63,25 @@ class Finished(NamedTuple):
 
 
 def write_atomic(path: Path, write: Callable[[Path], Any]) -> None:
-    """Call `write` on a temporary neighbour of `path`, then move it into place."""
-    temporary = path.with_name(f".{path.name}.partial")
-    write(temporary)
-    with temporary.open("rb") as handle:
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+    """Call `write` on a temporary neighbour of `path`, then move it into place.
+
+    The neighbour's name is this thread's own, so that several may write one file; it is removed
+    where writing fails, and by `open_stage` where the process was killed.
+    """
+    temporary = partial_name(path)
+    try:
+        write(temporary)
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def partial_name(path: Path) -> Path:
+    """Return where this thread writes a file before it is moved to `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -266,6 +281,8 @@ def open_stage(stage: str, spec: StageSpec, inputs: Mapping[str, str]) -> Iterat
         except BlockingIOError:
             raise BadInput(f"another process is working in {path}; wait for it") from None
         _check_identity(path, identity)
+        for unfinished in path.glob(".*.partial"):  # of a process that was killed
+            unfinished.unlink(missing_ok=True)
         write_json(path / "plan.json", identity)
         directory = StageDirectory(path, stage, identity)
         if directory.complete:  # killed between the manifest and the removal of its parts
@@ -322,6 +339,11 @@ def _difference(earlier: dict[str, Any], now: dict[str, Any]) -> str:
 
 def package_versions() -> dict[str, str]:
     """Return the versions of the packages that decide results."""
+    return dict(_package_versions())
+
+
+@functools.cache
+def _package_versions() -> dict[str, str]:
     found = {}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

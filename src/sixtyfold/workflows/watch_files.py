@@ -132,12 +132,8 @@ class WatchFiles:
         if self.place is None:
             return
         path = self.place / name
-        try:
-            with told_as_disk_errors(path):
-                write_atomic(path, lambda partial: save_file(tensors, partial, metadata))
-        except OSError:
-            path.with_name(f".{name}.partial").unlink(missing_ok=True)  # room for what comes next
-            raise
+        with told_as_disk_errors(path):
+            write_atomic(path, lambda partial: save_file(tensors, partial, metadata))
 
 
 def forget_weights(place: Path) -> None:

@@ -1,0 +1,44 @@
+"""How candidates of a choice did on dev: the mean accuracy over relations, in domain."""
+
+from __future__ import annotations
+
+from sixtyfold.core.accuracy import accuracy
+from sixtyfold.core.errors import Corrupted, IncompleteInput
+from sixtyfold.study.any_store import Store, StoredTable
+
+
+class DevScores:
+    """Reads dev answers from a store, each once."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.known: dict[str, float] = {}
+
+    def __call__(self, keys: tuple[str, ...]) -> float | None:
+        """Return the mean over several dev answers; None while one is missing.
+
+        Args:
+            keys: of the jobs that asked, one per seed.
+        """
+        found = [self._score(key) for key in keys]
+        known = [score for score in found if score is not None]
+        return sum(known) / len(known) if len(known) == len(found) else None
+
+    def forget(self, key: str) -> None:
+        """Read this one anew."""
+        self.known.pop(key, None)
+
+    def _score(self, key: str) -> float | None:
+        if key in self.known:
+            return self.known[key]
+        if not self.store.is_recorded(key):
+            return None
+        try:
+            answers = self.store.table(StoredTable("answers", "evaluate", key))
+        except (Corrupted, IncompleteInput):
+            return None
+        found = accuracy(answers, "in").macro_relation
+        if found is None:
+            return None
+        self.known[key] = found.value
+        return found.value

@@ -1,0 +1,202 @@
+"""The loop of a study: give out the jobs whose inputs are there until none is left.
+
+Everything that survives lies in the store; a driver that is killed is replaced by the next one, and
+two drivers share the work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from sixtyfold.core.errors import Corrupted, IncompleteInput
+from sixtyfold.study.any_store import Store
+from sixtyfold.study.choice import DevScores
+from sixtyfold.study.file import StudyFile
+from sixtyfold.study.jobs import Job
+from sixtyfold.study.plan import Inputs, Plan, plan_study
+from sixtyfold.study.results import write_cells
+from sixtyfold.study.stages import MAKES_WEIGHTS
+from sixtyfold.study.work import Outcome
+
+_PAUSE = 0.2
+"""Seconds to wait where all that is left is done by others."""
+
+
+class Executor(Protocol):
+    """Runs jobs, one or many at a time."""
+
+    slots: int
+    """How many jobs it takes before one has to be waited for."""
+
+    def submit(self, job: Job, reads: Mapping[str, Job]) -> None:
+        """Take a job."""
+
+    def finished(self) -> Outcome:
+        """Wait for one of the jobs taken, and return what became of it."""
+
+
+class Driven(NamedTuple):
+    """What became of a study.
+
+    plan: all jobs that are known to be needed.
+    done: keys of those that are recorded.
+    failed: key to the line why.
+    """
+
+    plan: Plan
+    done: frozenset[str]
+    failed: dict[str, str]
+
+
+Tell = Callable[[str], None]
+
+
+def drive(study: StudyFile, inputs: Inputs, store: Store, executor: Executor, tell: Tell) -> Driven:
+    """Run a study until nothing is left that can be done.
+
+    Args:
+        study: the file.
+        inputs: what it names, found.
+        store: where results lie.
+        executor: who runs the jobs.
+        tell: is given a line for every job that was finished, failed or is made again.
+    """
+    return _Drive(study, inputs, store, executor, tell).run()
+
+
+class _Drive:
+    def __init__(
+        self, study: StudyFile, inputs: Inputs, store: Store, executor: Executor, tell: Tell
+    ) -> None:
+        self.study = study
+        self.inputs = inputs
+        self.store = store
+        self.executor = executor
+        self.tell = tell
+        self.scores = DevScores(store)
+        self.failed: dict[str, str] = {}
+        self.running: set[str] = set()
+        self.busy: set[str] = set()
+        self.done: set[str] = set()
+
+    def run(self) -> Driven:
+        self.look()
+        self.refuse_damaged()
+        planned = 0
+        while planned < len(self.plan.jobs):  # what was made may decide on more
+            planned = len(self.plan.jobs)
+            while self.step():
+                pass
+            self.look()
+        self.drop_weights(self.plan.jobs)
+        return Driven(self.plan, frozenset(self.done & set(self.plan.jobs)), self.failed)
+
+    def look(self) -> None:
+        """Plan again with what is known now, also what others did meanwhile."""
+        self.done = self.store.recorded()
+        self.plan = plan_study(self.study, self.inputs, self.scores)
+        self.readers = defaultdict(list)
+        for job in self.plan.jobs.values():
+            for key in job.after:
+                self.readers[key].append(job.key)
+        for job in self.plan.jobs.values():
+            if job.key in self.done and self.is_gone(job):
+                self.done.discard(job.key)
+        self.left = [job for job in self.plan.jobs.values() if job.key not in self.done]
+        write_cells(self.store, self.study, self.plan)
+
+    def is_gone(self, job: Job) -> bool:
+        """Whether a recorded checkpoint was removed and is read by a job that is not done.
+
+        Another driver records what reads it before it removes it, so that is looked up after.
+        """
+        if job.stage not in MAKES_WEIGHTS or self.store.has_files(job):
+            return False
+        return not all(self.store.is_recorded(key) for key in self.readers[job.key])
+
+    def refuse_damaged(self) -> None:
+        """Forget recorded results whose files are not as large as they were."""
+        for job in self.plan.jobs.values():
+            if job.key in self.done:
+                try:
+                    self.store.check(job)
+                except (Corrupted, IncompleteInput) as error:
+                    self.make_again(job, str(error))
+
+    def make_again(self, job: Job, why: str) -> None:
+        with self.store.claim(job, ()) as ours:
+            if ours:
+                self.tell(f"{job.stage} {job.key} is made again: {why}")
+                self.store.forget(job)
+        self.scores.forget(job.key)
+        self.done.discard(job.key)
+        self.left = [each for each in self.plan.jobs.values() if each.key not in self.done]
+
+    def step(self) -> bool:
+        """Give out what can be done and take one outcome; False when nothing is left."""
+        for job in self.ready():
+            self.executor.submit(job, self.reads(job))
+            self.running.add(job.key)
+        if self.running:
+            self.take(self.executor.finished())
+            return True
+        if self.busy:
+            time.sleep(_PAUSE)
+            self.busy.clear()
+            self.look()
+            return True
+        return False
+
+    def ready(self) -> Iterable[Job]:
+        """Yield the jobs that can be done now, as many as the executor takes."""
+        room = self.executor.slots - len(self.running)
+        for job in self.left:
+            if room <= 0:
+                return
+            key = job.key
+            if key in self.done or key in self.running or key in self.busy or key in self.failed:
+                continue
+            if all(each in self.done for each in job.after):
+                room -= 1
+                yield job
+
+    def reads(self, job: Job) -> dict[str, Job]:
+        return {key: self.plan.jobs[key] for key in job.after}
+
+    def take(self, outcome: Outcome) -> None:
+        """Note what became of a job."""
+        self.running.discard(outcome.key)
+        job = self.plan.jobs[outcome.key]
+        if outcome.state == "done":
+            self.done.add(job.key)
+            self.left = [each for each in self.left if each.key != job.key]
+            self.tell(f"{len(self.done & set(self.plan.jobs))}/{len(self.plan.jobs)} {job.stage}")
+            if job.key in self.plan.open_choices:
+                self.look()
+                self.drop_weights(self.plan.jobs)
+            self.drop_weights(job.after)
+        elif outcome.state == "busy":
+            self.busy.add(job.key)
+        elif outcome.state == "damaged":
+            self.make_again(self.plan.jobs[outcome.damaged], outcome.message)
+        else:
+            self.failed[job.key] = outcome.message
+            self.tell(f"{job.stage} {job.key} failed: {outcome.message}")
+
+    def drop_weights(self, keys: Iterable[str]) -> None:
+        """Remove checkpoints that no job of the plan, and no open choice, may need again."""
+        if self.study.keep_checkpoints:
+            return
+        for key in keys:
+            job = self.plan.jobs.get(key)
+            if job is not None and self.has_served(job) and self.store.has_files(job):
+                self.store.drop_weights(job)
+
+    def has_served(self, job: Job) -> bool:
+        """Whether a job is done, makes a checkpoint, and all that reads it is done."""
+        if job.stage not in MAKES_WEIGHTS or job.key in self.plan.waiting:
+            return False
+        return job.key in self.done and all(key in self.done for key in self.readers[job.key])

@@ -1,0 +1,32 @@
+"""What a study file names, found and fingerprinted, so that changed contents give other keys."""
+
+from __future__ import annotations
+
+import json
+
+from sixtyfold.core.models import model_directory, model_fingerprint
+from sixtyfold.sources.open import open_facts
+from sixtyfold.sources.spec import FactsBuildSpec
+from sixtyfold.study.file import StudyFile
+from sixtyfold.study.jobs import Place
+from sixtyfold.study.plan import Inputs
+
+
+def find_inputs(study: StudyFile) -> Inputs:
+    """Open the fact set and the models of a study.
+
+    Raises:
+        BadInput: one of them cannot be opened.
+    """
+    options = {**study.facts, "out": "..."}
+    reference = str(options.get("facts", "atlas"))
+    facts = open_facts(reference, FactsBuildSpec.parse(options).read_options())
+    models, chat = {}, set()
+    for entry in study.models:
+        directory = model_directory(entry.model, entry.options.get("revision"))
+        models[entry.name] = Place(entry.model, model_fingerprint(directory))
+        settings = directory / "tokenizer_config.json"
+        inside = settings.is_file() and "chat_template" in json.loads(settings.read_text("utf-8"))
+        if inside or (directory / "chat_template.jinja").is_file():
+            chat.add(entry.name)
+    return Inputs(Place(reference, facts.fingerprint), models, frozenset(chat))

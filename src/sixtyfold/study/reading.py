@@ -1,0 +1,73 @@
+"""From YAML to a study: the user's file, on top of a shipped one where it says `extends: NAME`."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from sixtyfold.core.errors import BadInput, suggestion
+from sixtyfold.study.file import Options, StudyFile
+
+
+def read_study(path: Path) -> StudyFile:
+    """Read and check a study file.
+
+    `extends: NAME` takes a shipped study (`ye2024`, `ye2025`) and replaces what the file says; a
+    section given as a mapping replaces single options.
+
+    Raises:
+        BadInput: there is no such file, it is not YAML, or an option in it is not allowed; the
+            message names file and option.
+    """
+    values = _read_yaml(path)
+    preset = values.pop("extends", None)
+    if preset is not None:
+        values = _merged(_preset(str(preset), path), values)
+    try:
+        return StudyFile.model_validate(values)
+    except ValidationError as error:
+        raise BadInput(f"{path}: {StudyFile.explain(error)}") from None
+
+
+def _read_yaml(path: Path) -> Options:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(
+            f"there is no study file {path}; shipped ones: {', '.join(presets())}"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise BadInput(f"{path} holds no mapping; a study file starts with 'name: ...'")
+    return values
+
+
+def presets() -> list[str]:
+    """Return the names of the shipped studies."""
+    folder = resources.files("sixtyfold.study") / "presets"
+    return sorted(each.name.removesuffix(".yaml") for each in folder.iterdir())
+
+
+def _preset(name: str, path: Path) -> Options:
+    if name not in presets():
+        raise BadInput(
+            f"{path}: extends {name!r}{suggestion(name, presets())}; "
+            f"allowed: {', '.join(presets())}"
+        )
+    text = (resources.files("sixtyfold.study") / "presets" / f"{name}.yaml").read_text("utf-8")
+    return dict(yaml.safe_load(text))
+
+
+def _merged(below: Options, above: Options) -> Options:
+    """Return `below` with the values of `above`; mappings are merged, all else is replaced."""
+    both = dict(below)
+    for name, value in above.items():
+        old = both.get(name)
+        both[name] = (
+            _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        )
+    return both

@@ -1,0 +1,73 @@
+"""Options of `sixtyfold study`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from sixtyfold.core.spec import Spec
+
+
+class StudySpec(Spec):
+    """What every command of a study takes."""
+
+    file: Path
+    """The study file (YAML), or the name of a shipped one."""
+
+    store: str | None = None
+    """Where results lie, in the place of the file's own `store`: a directory or an fsspec URL."""
+
+
+class StudyRunSpec(StudySpec):
+    """Run what is left of a study. A killed one continues when the same command is given again."""
+
+    ray: str | None = None
+    """Run jobs on a Ray cluster: its address, `auto`, or `local` to start one on this machine."""
+
+    plan: bool = False
+    """Print what would be done (cells, what is there already, tokens, hours, disk, whether levels
+    have enough facts) and do nothing."""
+
+
+class StudyStatusSpec(StudySpec):
+    """Say what is done, what is left, and what was made by other versions or other weights."""
+
+
+class StudyResultsSpec(StudySpec):
+    """The results as one tidy table: one row = one number."""
+
+    out: Path | None = None
+    """File to write: .csv or .parquet. Without it the main figures are printed."""
+
+    measure: str = "macro_relation"
+    """The measure that is printed."""
+
+
+class StudyCleanSpec(StudySpec):
+    """Remove what no study of the store needs: results of changed files, weights, claims."""
+
+    yes: bool = False
+    """Remove it; without this, what would be removed is listed."""
+
+
+class SqlSpec(Spec):
+    """Ask a store in SQL (DuckDB).
+
+    Views: `results` (`cells` joined with `numbers`) and one for every kind of table (`answers`,
+    `probe`, `weight_changes`, ...), each with the columns `key` and `stage`. `show tables` lists
+    them, `describe answers` the columns of one.
+    """
+
+    query: str
+    """What to select. One statement that reads."""
+
+    store: str = "runs/store"
+    """The store: a directory or an fsspec URL."""
+
+    format: Literal["table", "csv"] = "table"
+    """How rows are printed."""
+
+    rows: int = Field(default=50, ge=1)
+    """Most rows that are printed as a table; csv and --json hold all."""

@@ -1,0 +1,215 @@
+"""A store in a directory that several drivers may share, on this machine or on many.
+
+Beside what every store holds: claims/KEY is locked while a job runs (shared by those who read its
+result), and log.jsonl says what was started and recorded, and when.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from sixtyfold.core.errors import BadInput, Corrupted, IncompleteInput
+from sixtyfold.core.stage import Finished, finished, read_json, write_json, write_parquet
+from sixtyfold.study.any_store import NUMBERS, Store, StoredTable
+from sixtyfold.study.jobs import FORMAT, Job
+from sixtyfold.study.locks import locked
+from sixtyfold.study.records import (
+    WEIGHTS,
+    Record,
+    check_files,
+    record_from,
+    record_of,
+)
+
+
+class LocalStore(Store):
+    """A store in a directory (of this machine, or shared by several)."""
+
+    def __init__(self, root: Path, *, make: bool = True) -> None:
+        """Open a store.
+
+        Args:
+            root: its directory.
+            make: make it where it is not there.
+
+        Raises:
+            BadInput: the directory cannot be written, holds something else, or a store of another
+                format; or there is none and none is to be made.
+        """
+        self.root = root
+        self.url = str(root)
+        if not make and not (root / "format.json").is_file():
+            raise BadInput(f"there is no store in {root}; 'sixtyfold study run' makes one")
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            _check_format(root)
+            for name in ("results", "records", "claims", "studies"):
+                (root / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise BadInput(
+                f"cannot write to the store {root} ({error.strerror}); choose another"
+            ) from None
+        self._checked: set[str] = set()
+
+    def recorded(self) -> set[str]:
+        """Return the keys of all finished jobs."""
+        return {path.stem for path in (self.root / "records").glob("*.json")}
+
+    def record(self, key: str) -> Record:
+        """Read a record.
+
+        Raises:
+            IncompleteInput: the job is not finished.
+            Corrupted: the record is not readable or of another format.
+        """
+        path = self._record(key)
+        return record_from(read_json(path), str(path))
+
+    def is_recorded(self, key: str) -> bool:
+        """Whether a job is finished (its weights may have been removed since)."""
+        return self._record(key).is_file()
+
+    def has_weights(self, job: Job) -> bool:
+        """Whether the checkpoint of a recorded job is still there."""
+        return (self.place(job) / "manifest.json").is_file()
+
+    def place(self, job: Job) -> Path:
+        """Return the directory in which a job's stage writes."""
+        return self.root / "results" / job.stage / job.key
+
+    def open(self, job: Job) -> Finished:
+        """Return the result of a recorded job, its files compared with the record.
+
+        Raises:
+            IncompleteInput: the job is not finished, or its weights were removed.
+            Corrupted: a file is not what was written; the message names it.
+        """
+        if job.key not in self._checked:
+            check_files(self.record(job.key), self.place(job), weights=self.has_files(job))
+            self._checked.add(job.key)
+        return finished(self.place(job))
+
+    def begin(self, job: Job) -> None:
+        """Note that a job was started; what a killed run of it left is continued."""
+        self.log("started", job)
+
+    def save(self, job: Job, result: Finished, numbers: pl.DataFrame, seconds: float) -> None:
+        """Record a finished job: its numbers, then the record."""
+        write_parquet(self.place(job) / f"{NUMBERS}.parquet", numbers)
+        record = record_of(job, result, seconds)
+        write_json(self._record(job.key), record.as_json())
+        self.log("recorded", job)
+
+    def check(self, job: Job) -> None:
+        """Compare the sizes of a recorded result's files with its record.
+
+        Raises:
+            Corrupted: a file is missing or of another size, or the record is not readable.
+        """
+        check_files(
+            self.record(job.key), self.place(job), weights=self.has_files(job), hashes=False
+        )
+
+    def forget(self, job: Job) -> None:
+        """Remove a result that is not what it was, its record first."""
+        self._checked.discard(job.key)
+        self._record(job.key).unlink(missing_ok=True)
+        shutil.rmtree(self.place(job), ignore_errors=True)
+
+    def drop_weights(self, job: Job) -> bool:
+        """Remove the weights of a checkpoint; False where somebody reads them.
+
+        The manifest goes first, so that nothing takes what is left for a checkpoint.
+        """
+        with self.claim(job, ()) as ours:
+            if not ours:
+                return False
+            folder = self.place(job)
+            manifest = folder / "manifest.json"
+            if manifest.is_file():
+                manifest.rename(folder / "removed.json")
+            for path in folder.rglob("*"):
+                if path.name.endswith(WEIGHTS):
+                    path.unlink()
+        self.log("weights removed", job)
+        return True
+
+    @contextlib.contextmanager
+    def claim(self, job: Job, reads: Iterable[Job]) -> Iterator[bool]:
+        """Hold the right to run a job, and its inputs against removal."""
+        with locked(self.root / "claims", job.key, [each.key for each in reads]) as ours:
+            yield ours
+
+    def log(self, event: str, job: Job) -> None:
+        """Write down what happened."""
+        line = {"time": round(time.time(), 3), "event": event, "stage": job.stage, "key": job.key}
+        with (self.root / "log.jsonl").open("a") as handle:
+            handle.write(json.dumps({**line, "process": os.getpid()}) + "\n")
+
+    def events(self) -> list[dict[str, object]]:
+        """Return what was written down, oldest first."""
+        path = self.root / "log.jsonl"
+        lines = path.read_text().splitlines() if path.is_file() else []
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def write_failure(self, job: Job, text: str) -> str:
+        """Write down the traceback of a failed job; return where."""
+        path = self.root / "failures" / f"{job.key}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    def write_cells(self, study: str, cells: pl.DataFrame) -> None:
+        """Write the cells of a study."""
+        folder = self.root / "studies" / study
+        folder.mkdir(exist_ok=True)
+        write_parquet(folder / "cells.parquet", cells)
+
+    def cells_files(self) -> list[Path]:
+        """Return the files of the cells of all studies."""
+        return sorted((self.root / "studies").glob("*/cells.parquet"))
+
+    def tables(self) -> list[StoredTable]:
+        """Return every table of all recorded results."""
+        recorded = self.recorded()
+        return [
+            StoredTable(file.name.removesuffix(".parquet"), stage.name, folder.name)
+            for stage in os.scandir(self.root / "results")
+            for folder in os.scandir(stage.path)
+            if folder.name in recorded
+            for file in os.scandir(folder.path)
+            if file.name.endswith(".parquet") and not file.name.startswith(".")
+        ]
+
+    def table_files(self, tables: Sequence[StoredTable]) -> list[Path]:
+        """Return where tables lie."""
+        results = self.root / "results"
+        return [results / each.stage / each.key / f"{each.name}.parquet" for each in tables]
+
+    def _record(self, key: str) -> Path:
+        return self.root / "records" / f"{key}.json"
+
+
+def _check_format(root: Path) -> None:
+    path = root / "format.json"
+    if not path.is_file():
+        others = [each.name for each in root.iterdir() if not each.name.startswith(".")]
+        if others:
+            raise BadInput(f"{root} holds files that are no store ({others[0]}); choose another")
+        write_json(path, {"format": FORMAT})
+    try:
+        found = read_json(path)["format"]
+    except (Corrupted, IncompleteInput, KeyError, TypeError):
+        found = "unknown"
+    if found != FORMAT:
+        raise BadInput(
+            f"{root} is a store of format {found}, this version writes {FORMAT}; choose another"
+        )

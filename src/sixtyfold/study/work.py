@@ -1,0 +1,89 @@
+"""One job done by one process, with the result in the store or a line why not.
+
+The same function runs in the driver, in a Ray worker, and where a job was left by a killed one.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from sixtyfold.core.errors import Corrupted, IncompleteInput, SixtyfoldError
+from sixtyfold.core.spec import StageSpec
+from sixtyfold.study.any_store import Store
+from sixtyfold.study.jobs import Job, Place
+from sixtyfold.study.numbers import numbers_of
+from sixtyfold.study.open_store import open_store
+from sixtyfold.study.stages import STAGES
+
+
+class Outcome(NamedTuple):
+    """What became of a job.
+
+    state: `done`; `busy` where another process runs it or one of its inputs is not there;
+        `failed`; `damaged` where the result of the job `damaged` that it reads is not what was
+        written.
+    """
+
+    key: str
+    state: Literal["done", "busy", "failed", "damaged"]
+    message: str = ""
+    damaged: str = ""
+
+
+def work(job: Job, reads: Mapping[str, Job], store: Store) -> Outcome:
+    """Run a job unless it is done or somebody else runs it.
+
+    Args:
+        job: the job.
+        reads: the jobs whose results it reads, by key.
+        store: where results lie.
+    """
+    with store.claim(job, reads.values()) as ours:
+        if not ours:
+            return Outcome(job.key, "busy")
+        if store.is_recorded(job.key) and store.has_files(job):
+            return Outcome(job.key, "done")
+        for each in reads.values():
+            try:
+                store.open(each)
+            except Corrupted as error:
+                return Outcome(job.key, "damaged", str(error), each.key)
+            except IncompleteInput:  # a checkpoint that was removed: the driver makes it again
+                return Outcome(job.key, "busy")
+        return _run(job, reads, store)
+
+
+def work_at(url: str, job: Job, reads: Mapping[str, Job]) -> Outcome:
+    """Do `work` in a process that has only the store's address."""
+    return work(job, reads, open_store(url))
+
+
+def _run(job: Job, reads: Mapping[str, Job], store: Store) -> Outcome:
+    store.begin(job)
+    start = time.monotonic()
+    try:
+        result = STAGES[job.stage].run(spec_of(job, reads, store))
+        store.save(job, result, numbers_of(result), time.monotonic() - start)
+    except (SixtyfoldError, OSError) as error:
+        return Outcome(job.key, "failed", " ".join(str(error).split()))
+    except Exception as error:  # noqa: BLE001 - one failing job must not end the others
+        where = store.write_failure(job, traceback.format_exc())
+        words = " ".join(str(error).split())[:300]
+        return Outcome(job.key, "failed", f"{type(error).__name__}: {words} (details: {where})")
+    return Outcome(job.key, "done")
+
+
+def spec_of(job: Job, reads: Mapping[str, Job], store: Store) -> StageSpec:
+    """Return the spec of a job's stage with all places filled in."""
+    places: dict[str, Any] = {"out": store.place(job)}
+    for name, source in job.reads.items():
+        if isinstance(source, Place):
+            places[name] = source.reference
+        elif isinstance(source, str):
+            places[name] = str(store.place(reads[source]))
+        else:
+            places[name] = [str(store.place(reads[each])) for each in source]
+    return STAGES[job.stage].spec_class().parse({**job.options, **places})
