@@ -192,5 +192,48 @@ def _weights(run: Path, table: pl.DataFrame) -> None:
         for family, slope in (("relative", 0.6), ("random", 0.5), ("interpolate", 1.0))
         for amount in (5.0, 20.0, 40.0, 60.0)
     ]  # fmt: skip
+    candidates = [{"candidate": i, "n": 120, **row} for i, row in enumerate(candidates)]
     chosen = next(row for row in candidates if (row["family"], row["percent"]) == CHOSEN)
-    stage(run / "search", "search", {"candidates": pl.DataFrame(candidates)}, {"chosen": chosen})
+    stage(
+        run / "search",
+        "search",
+        {"candidates": pl.DataFrame(candidates), "curve": curve(candidates)},
+        {"chosen": chosen},
+    )
+
+
+def curve(candidates: list[dict[str, Any]]) -> pl.DataFrame:
+    """The curve of made-up candidates: a quarter of their facts, five points less accuracy."""
+    rows = [
+        {"family": row["family"], "candidate": row["candidate"], "n": row["n"] // 4,
+         "remaining_norm": row["remaining_norm"], "accuracy": row["accuracy"] - 0.05,
+         "low": row["low"] - 0.1, "high": row["high"], "over_tuned": -0.01,
+         "over_tuned_low": -0.03, "over_tuned_high": 0.01}
+        for row in candidates
+    ]  # fmt: skip
+    return pl.DataFrame(rows)
+
+
+def arm(
+    name: str, over_tuned: float | None, over_interpolation: float | None, p: float
+) -> dict[str, Any]:
+    """One row of the table `test` of a search, with both its differences and their p."""
+    row: dict[str, Any] = {
+        "arm": name,
+        "domain": "in",
+        "setting": "",
+        "remaining_norm": 0.9,
+        "n": 100,
+    }
+    row |= {"accuracy": 0.6, "low": 0.5, "high": 0.7, "hit": 0.6, "level_4": None, "level_4_n": 0}
+    for reference, value in (("tuned", over_tuned), ("interpolation", over_interpolation)):
+        none = value is None
+        row |= {
+            f"{reference}_difference": value,
+            f"{reference}_low": None if none else value - 0.01,
+            f"{reference}_high": None if none else value + 0.01,
+            f"{reference}_p": None if none else p / 2,
+            f"{reference}_p_holm": None if none else p,
+            f"{reference}_could_see": None if none else 0.05,
+        }
+    return row

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -17,6 +19,12 @@ DTYPES = [
     ("BF16", "F32"),
     ("F16", "F16"),
     ("F64", "F64"),
+    ("F64", "F32"),
+    ("F64", "BF16"),
+    ("F32", "F64"),
+    ("F32", "F16"),
+    ("F16", "BF16"),
+    ("BF16", "F16"),
 ]
 #: Few values, so that ties and zero updates are common; also zeros of both signs and tiny ones.
 PALETTE = [0.0, -0.0, 0.5, -0.5, 1.0, 1.0078125, 0.02, -0.02, 1e-6, 1e-30, 300.0]
@@ -69,6 +77,11 @@ def pairs(draw):
     return base, tuned
 
 
+def share_of(percent: float, numel: int) -> int:
+    """A percentage as it is written, in exact fractions, halves to even."""
+    return round(Fraction(str(percent)) / 100 * numel)
+
+
 def brute_force_in_groups(rule, scope, base, tuned, percent, seed):
     """Restore a percentage of every group of tensors by sorting each group."""
     groups = {}
@@ -78,7 +91,7 @@ def brute_force_in_groups(rule, scope, base, tuned, percent, seed):
         ).append(name)
     restored = {}
     for names in groups.values():
-        count = round(percent / 100 * sum(base[name].size for name in names))
+        count = share_of(percent, sum(base[name].size for name in names))
         before, after = ({name: each[name] for name in names} for each in (base, tuned))
         restored.update(brute_force(rule, before, after, count, seed))
     return restored

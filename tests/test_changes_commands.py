@@ -1,4 +1,4 @@
-"""`sixtyfold compare` and `sixtyfold drift` as a person meets them."""
+"""`sixtyfold compare`, `drift` and `restore` as a person meets them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from made_up_checkpoints import write_pair
 from made_up_run import RIGHT, answers, facts, stage
 from sixtyfold.cli import run_command
 from sixtyfold.core.stage import finished
@@ -89,3 +90,22 @@ def test_drift_as_json_and_as_plan(
     assert value["rows"]["drift"] == planned["facts"]
     assert {"drift_summary", "drift_tokens"} <= value.keys()
     assert "drift" not in value  # rows of facts stay in the table
+
+
+def test_restore_shows_what_each_share_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, tuned = write_pair(tmp_path)
+    command = ["restore", "--base", str(base), "--tuned", str(tuned), "--top", "1,20.5,60"]
+    assert run_command([*command, "--out", str(tmp_path / "r")]) == 0
+    printed = capsys.readouterr().out
+    table = finished(tmp_path / "r").table("restored_shares")
+    for row in table.iter_rows(named=True):
+        for words in (f"{row['top']:g}%", str(row["restored"]), f"{row['remaining_norm']:.4g}",
+                      row["path"]):  # fmt: skip
+            assert words in printed
+    assert run_command([*command, "--out", str(tmp_path / "r"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["restored_shares"] == table.to_dicts()
+    alone = [*command[:-1], "20", "--out", str(tmp_path / "one")]
+    assert run_command(alone) == 0
+    assert "checkpoint" not in capsys.readouterr().out

@@ -149,6 +149,12 @@ COMMANDS: dict[str, Command] = {
         "sixtyfold.study.sql:ask",
         "sixtyfold.console_sql:show_sql",
     ),
+    "study clean": Command(
+        "remove what no study of a store needs",
+        "sixtyfold.study.spec:StudyCleanSpec",
+        "sixtyfold.study.run:clean",
+        "sixtyfold.console_study:show_cleaned",
+    ),
     "plant": _stage("plant", "a small model with known knowledge"),
 }
 

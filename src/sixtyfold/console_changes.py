@@ -1,9 +1,10 @@
-"""What a person sees of a comparison and of drift; the rest is `console.py`'s."""
+"""What a person sees of a comparison, of drift and of restored weights."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
 from rich.console import Console
 
 from sixtyfold.console import show_stage, show_table
@@ -52,6 +53,29 @@ def show_drift(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
             _say(line)
     rows = {name: table.to_dicts() for name, table in tables.items()}
     return {**show_stage(result, spec, silent=silent), **rows}
+
+
+def show_restored(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
+    """Show what restoring left of the update, one row per checkpoint where several were made."""
+    if result.manifest["stage"] != "restore-shares":
+        return show_stage(result, spec, silent=silent)
+    table = result.table("restored_shares")
+    if not silent:
+        show_table(_shares(table), spec, silent=False)
+    return {**show_stage(result, spec, silent=silent), "restored_shares": table.to_dicts()}
+
+
+def _shares(table: pl.DataFrame) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "top": [f"{top:g}%" for top in table["top"]],
+            "put back": [f"{count:,}" for count in table["restored"]],
+            "of weights": [f"{count:,}" for count in table["numel"]],
+            "changed by it": [f"{count:,}" for count in table["moved"]],
+            "norm left": [f"{norm:.4g}" for norm in table["remaining_norm"]],
+            "checkpoint": table["path"],
+        }
+    )
 
 
 def _say(text: str) -> None:

@@ -40,8 +40,10 @@ def _show(result: Finished, spec: Spec, totals: dict[str, Any]) -> None:
     for line in words.notes(changes, shares["top_percent"]):
         _say(line)
     if "spectrum" in result.manifest["rows"]:
-        show_table(words.spectrum_table(result.table("spectrum")), spec, silent=False)
-        _say(words.spectrum_line(result.table("spectrum"), result.manifest["no_matrices"]))
+        spectrum = result.table("spectrum")
+        if spectrum.height:
+            show_table(words.spectrum_table(spectrum), spec, silent=False)
+        _say(words.spectrum_line(spectrum, result.manifest["no_matrices"]))
     if "overlap" in totals:
         _say(words.overlap_line(totals["overlap"]))
         show_table(words.overlap_table(result.table("overlap")), spec, silent=False)

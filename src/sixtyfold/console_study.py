@@ -10,7 +10,12 @@ from rich.table import Table
 
 from sixtyfold.study.drive import Driven
 from sixtyfold.study.results import main_figures
-from sixtyfold.study.spec import StudyResultsSpec, StudyRunSpec, StudyStatusSpec
+from sixtyfold.study.spec import (
+    StudyCleanSpec,
+    StudyResultsSpec,
+    StudyRunSpec,
+    StudyStatusSpec,
+)
 
 
 def show_run(result: Driven, _: StudyRunSpec, *, silent: bool) -> dict[str, Any]:
@@ -41,6 +46,18 @@ def show_results(
         else:
             print(f"{result.height} numbers: {spec.out}")
     return figures.to_dicts()
+
+
+def show_cleaned(result: pl.DataFrame, spec: StudyCleanSpec, *, silent: bool) -> dict[str, Any]:
+    """Show how many results of each stage were removed, or would be."""
+    counts = result.group_by("stage", maintain_order=True).agg(
+        unneeded=pl.len(), removed=pl.col("removed").sum()
+    )
+    if not silent:
+        _print(counts)
+        if not spec.yes:
+            print("nothing was removed; add --yes to remove it")
+    return {"unneeded": result.to_dicts()}
 
 
 def _print(frame: pl.DataFrame) -> None:

@@ -12,10 +12,12 @@ import pytest
 from made_up_checkpoints import moved, random_values, raw_weights, write_checkpoint
 from sixtyfold.core.checkpoint import open_checkpoint
 from sixtyfold.core.checkpoint_pair import open_pair
-from sixtyfold.core.errors import BadInput, Corrupted
+from sixtyfold.core.errors import BadInput, Corrupted, SixtyfoldError
 from sixtyfold.core.models import model_directory
-from sixtyfold.core.pair_models import find_pair
+from sixtyfold.core.pair_models import PairModels, find_pair
 from sixtyfold.core.weight_files import MadeFile
+from sixtyfold.stages.diff.run import run as diff
+from sixtyfold.stages.diff.spec import DiffSpec
 from sixtyfold.stages.restore.run import run
 from sixtyfold.stages.restore.spec import RestoreSpec
 
@@ -123,6 +125,10 @@ def test_an_adapter_given_as_a_model_says_how_to_merge_it(tmp_path):
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(BadInput, match=r"holds an adapter.*restore --base BASE --tuned .* --top 0"):
         model_directory(str(tmp_path))
+    for name in ("config.json", "adapter_model.safetensors"):  # some trainers leave both
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(BadInput, match=r"holds an adapter.*restore --base BASE --tuned .* --top 0"):
+        model_directory(str(tmp_path))
 
 
 def test_an_unfinished_stage_is_no_tuned_model(tmp_path):
@@ -224,3 +230,56 @@ def test_links_do_not_change_what_is_restored(tmp_path):
     one, other = raw_weights(tmp_path / "out-real"), raw_weights(tmp_path / "out-linked")
     assert all(np.array_equal(other[name], each) for name, each in one.items())
     assert not any(path.is_symlink() for path in (tmp_path / "out-linked").iterdir())
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"a":{"dtype":"F32","shape":[Infinity],"data_offsets":[0,8]}}',
+        '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,Infinity]}}',
+        '{"a":{"dtype":"F32","shape":[2.5],"data_offsets":[0,8]}}',
+        '{"a":{"dtype":"F32","shape":[true,2],"data_offsets":["0","8"]}}',
+        '{"a\\n\\u001b[31m":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}',
+        '{"a":{"dtype":"F8\\n\\u001b[31m","shape":[8],"data_offsets":[0,8]}}',
+        "[" * 100_000,
+    ],
+    ids=range(7),
+)
+def test_headers_made_to_confuse_are_one_printable_line(tmp_path, header):
+    text = header.encode()
+    content = len(text).to_bytes(8, "little") + text + bytes(8)
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(SixtyfoldError) as caught:
+        open_checkpoint(tmp_path)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("which", ["b", "t"])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+@pytest.mark.parametrize("command", ["restore", "patch", "diff"])
+def test_a_model_that_changes_while_it_is_read_gives_no_result(
+    tmp_path, monkeypatch, which, name, command
+):
+    """Between fingerprint and reading, at the same path."""
+    base = write_checkpoint(tmp_path / "b", random_values())
+    tuned = write_checkpoint(tmp_path / "t", moved(random_values()))
+    other = write_checkpoint(
+        tmp_path / "n", moved(random_values(), seed=7), config={"model_type": "other"}
+    )
+    opened = PairModels.open
+
+    def late(models):
+        (tmp_path / which / name).write_bytes((other / name).read_bytes())
+        return opened(models)
+
+    monkeypatch.setattr(PairModels, "open", late)
+    options = {"base": str(base), "tuned": str(tuned), "out": tmp_path / "out"}
+    work = {
+        "restore": lambda: run(RestoreSpec(**options)),
+        "patch": lambda: run(RestoreSpec(**options, as_patch=True)),
+        "diff": lambda: diff(DiffSpec(**options)),
+    }
+    with pytest.raises(BadInput, match="was changed while it was read"):
+        work[command]()
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert not (tmp_path / "out" / "config.json").exists()

@@ -68,3 +68,23 @@ def test_hashes_that_cannot_be_written_down_are_made_again(
     path.write_bytes(b"weights")
     for _ in range(2):
         assert file_sha256(path) == hashlib.sha256(b"weights").hexdigest()
+
+
+def test_a_file_overwritten_while_it_is_hashed_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIXTYFOLD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(fingerprint, "_MEMO_FROM_BYTES", 0)
+    path = tmp_path / "weights"
+    path.write_bytes(b"old weights")
+    real = fingerprint._hash_file
+
+    def late(each: Path) -> str:
+        digest = real(each)
+        path.write_bytes(b"newer weights")
+        return digest
+
+    monkeypatch.setattr(fingerprint, "_hash_file", late)
+    file_sha256(path)
+    monkeypatch.setattr(fingerprint, "_hash_file", real)
+    assert file_sha256(path) == hashlib.sha256(b"newer weights").hexdigest()

@@ -11,7 +11,8 @@ import pytest
 
 from sixtyfold.core.answer_files import read_answers
 from sixtyfold.core.errors import BadInput, Corrupted
-from sixtyfold.core.lm_eval_samples import SampleOptions, is_sample_log, read_samples
+from sixtyfold.core.lm_eval_options import SampleOptions
+from sixtyfold.core.lm_eval_samples import is_sample_log, read_samples
 from sixtyfold.stages.compare.run import run
 from sixtyfold.stages.compare.spec import CompareSpec
 

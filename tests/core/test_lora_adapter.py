@@ -109,6 +109,15 @@ def test_a_head_and_transposed_layers_in_one_adapter_equal_peft(tmp_path, plante
     assert_same(merged_weights(base, folder), theirs)
 
 
+@pytest.mark.parametrize("targets", [["c_attn", "c_proj", "lm_head"], ["attn.c_proj", "lm_head"]])
+def test_square_transposed_layers_beside_a_head_equal_peft(targets, tmp_path, planted_tokenizer):
+    """Their shape does not tell, and the head that peft made last left the setting at False."""
+    base = tiny_model("gpt2", tmp_path / "b", planted_tokenizer, tied=False)
+    folder, theirs = trained(base, tmp_path / "a", r=2, target_modules=targets)
+    assert not json.loads((folder / "adapter_config.json").read_text())["fan_in_fan_out"]
+    assert_same(merged_weights(base, folder), theirs, **NEAR)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_is_rounded_once(dtype, qwen, tmp_path):
     half = tmp_path / "half"

@@ -58,6 +58,9 @@ def test_what_merges_otherwise_is_refused(settings, message, qwen, adapter, tmp_
     [
         ({"r": "many"}, "no usable rank or alpha"),
         ({"lora_alpha": None}, "no usable rank or alpha"),
+        ({"lora_alpha": float("nan")}, "no usable rank or alpha"),
+        ({"alpha_pattern": {"q_proj": float("inf")}}, "no usable rank or alpha"),
+        ({"r": float("inf")}, "no usable rank or alpha"),
         ({"r": 0}, "no usable rank or alpha"),
         ({"rank_pattern": {"q_proj": -1}}, "no usable rank or alpha"),
         ({"rank_pattern": {"(": 3}}, "no usable rank or alpha"),

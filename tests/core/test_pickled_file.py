@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from made_up_checkpoints import moved, random_values, raw_weights, write_checkpoint
+from sixtyfold.cli import run_command
 from sixtyfold.core.checkpoint import open_checkpoint, pickle_files
 from sixtyfold.core.checkpoint_pair import open_pair
 from sixtyfold.core.errors import BadInput, Corrupted, SixtyfoldError
+from sixtyfold.core.models import model_directory
 from sixtyfold.core.pair_models import find_pair
 from sixtyfold.stages.restore.run import run
 from sixtyfold.stages.restore.spec import RestoreSpec
@@ -262,3 +264,55 @@ def test_torch_is_imported_for_pickles_only(tmp_path):
         words = [sys.executable, "-c", program, str(base), str(other)]
         done = subprocess.run(words, check=True, capture_output=True, text=True)
         assert done.stdout.strip() == imported
+
+
+def test_a_tensor_without_its_data_or_larger_than_its_file_is_named(tmp_path):
+    for tensor, reason in (
+        (torch.empty(3, device="meta"), "meta, without its data"),
+        (torch.zeros(1).expand(10**13), r"\[10000000000000\] is larger than the file"),
+    ):
+        torch.save({"w": tensor}, tmp_path / "pytorch_model.bin")
+        with pytest.raises(BadInput, match=f"tensor 'w'.*{reason}"):
+            open_checkpoint(tmp_path, allow_pickle=True)
+
+
+def test_a_negated_view_is_read_as_it_looks(tmp_path):
+    torch.save({"w": torch._neg_view(torch.ones(3))}, tmp_path / "pytorch_model.bin")
+    found = open_checkpoint(tmp_path, allow_pickle=True).tensors
+    assert found["w"].raw().tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize(
+    "content", [{1: torch.ones(2), "1": torch.zeros(2)}, {"a\n\x1b[31m": torch.ones(2)}, {"\n": 3}]
+)
+def test_names_are_printable_text(tmp_path, content):
+    torch.save(content, tmp_path / "pytorch_model.bin")
+    with pytest.raises(BadInput, match=r"names must be printable|holds no weights") as caught:
+        open_checkpoint(tmp_path, allow_pickle=True)
+    assert str(caught.value).isprintable()
+
+
+def test_a_dictionary_that_holds_itself_is_refused(tmp_path):
+    content = {"lr": 1}
+    content["model"] = content
+    torch.save(content, tmp_path / "pytorch_model.bin")
+    with pytest.raises(BadInput, match=r"holds no weights by name \(found lr, model\)"):
+        open_checkpoint(tmp_path, allow_pickle=True)
+
+
+def test_a_folder_named_like_a_pickle_is_none(tmp_path):
+    (tmp_path / "old.bin").mkdir()
+    torch.save(state(), tmp_path / "model.pt")
+    assert pickle_files(tmp_path) == [tmp_path / "model.pt"]
+    assert open_checkpoint(tmp_path, allow_pickle=True).tensors
+
+
+def test_a_pickle_given_as_a_model_says_how_to_make_it_safetensors(tmp_path, capsys):
+    given = write_pickles(tmp_path / "p", random_values())
+    with pytest.raises(BadInput, match="only pickled weights") as caught:
+        model_directory(str(given))
+    words = str(caught.value).split("'")[1].replace("DIR", str(tmp_path / "o")).split()
+    assert run_command(words[1:]) == 0
+    assert "is a pickle file" in capsys.readouterr().err
+    found = raw_weights(tmp_path / "o")
+    assert all(np.array_equal(found[name], each) for name, each in random_values().items())

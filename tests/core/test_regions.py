@@ -48,6 +48,13 @@ def test_empty_region_is_refused(pair, region):
         pair.region(region)
 
 
+def test_layers_that_are_not_there_are_told_from_those_that_are(pair):
+    with pytest.raises(BadInput, match=r"'mlp:7-9' has no weights in .*; its layers are 0 to 1$"):
+        pair.region("mlp:7-9")
+    with pytest.raises(BadInput, match=r"try --region all$"):
+        pair.region("*.experts.*")
+
+
 @pytest.mark.parametrize(
     ("region", "reason"),
     [

@@ -9,14 +9,18 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
-from made_up_run import HOSTILE, RIGHT, build_run, facts, write_answers
+from made_up_run import HOSTILE, RIGHT, arm, build_run, curve, facts, stage, write_answers
+from sixtyfold.cli import COMMANDS, spec_class
 from sixtyfold.core.errors import BadInput, IncompleteInput
-from sixtyfold.reporting.results import commands
+from sixtyfold.reporting.charts import concentration_chart
+from sixtyfold.reporting.results import ON_BY_DEFAULT, commands
 from sixtyfold.reporting.run import run as run_report
 from sixtyfold.reporting.run import write_report
 from sixtyfold.reporting.spec import ReportSpec
+from sixtyfold.stages.restore.alternatives import FAMILIES
 from sixtyfold.workflows.console import percent
 from sixtyfold.workflows.summary import summarise
 
@@ -135,13 +139,60 @@ def test_null_stands_beside_the_concentration(page: Elements) -> None:
     assert {row["kind"] for row in rows} == {"update", "null"}
     assert "null: shuffled" in page.text
     assert len(rows) == 12, "a share that is not defined is not drawn"
-    assert "4,830 of 5,600 weights changed (86.2%)" in page.text
+    assert "4,830 of 5,600 weights of the region changed (86.2%)" in page.text
 
 
 def test_ring_is_around_the_chosen_candidate(page: Elements) -> None:
     rows = page.data()["charts"]["restoration"]["data"]["values"]
     assert [row["label"] for row in rows if row["chosen"]] == ["relative 20%"]
     assert "Chosen on dev: relative 20%, 88.0% of the update left." in page.text
+
+
+def test_repairs_are_compared_on_facts_that_all_answered(page: Elements) -> None:
+    rows = page.data()["charts"]["restoration"]["data"]["values"]
+    (ringed,) = (row for row in rows if row["chosen"])
+    # on all it was asked 0.54, on the first round's facts five points less
+    assert (ringed["accuracy"], ringed["n"]) == (pytest.approx(0.49), 30)
+    assert "on the 30 dev facts that all candidates answered" in page.text
+    assert "−1.0 (−3.0 to +1.0)" in page.text
+
+
+def test_a_full_search_tells_its_families_apart_and_shows_its_test(tmp_path: Path) -> None:
+    names = sorted(("tuned", *FAMILIES))
+    candidates = [
+        {"candidate": number, "family": name, "setting": f"{name} as set", "percent": None,
+         "alpha": None, "n": 120, "remaining_norm": 0.9, "accuracy": 0.5, "low": 0.4, "high": 0.6}
+        for number, name in enumerate(names)
+    ]  # fmt: skip
+    scored = pl.DataFrame([arm("tuned", None, -0.02, 0.01), arm("relative", 0.03, -0.01, 0.01)])
+    write_answers(tmp_path, facts(), RIGHT)
+    chosen = {**candidates[names.index("relative")], "rule": "most"}
+    tables = {"candidates": pl.DataFrame(candidates), "curve": curve(candidates), "test": scored}
+    stage(tmp_path / "search", "search", tables, {"chosen": chosen})
+    page = Elements(write_report(tmp_path).read_text(encoding="utf-8"))
+    looks = series(page.data()["charts"]["restoration"])
+    assert sorted(looks) == names
+    assert len(set(looks.values())) == len({colour for colour, _ in looks.values()}) == len(names)
+    assert "On test it is better (+3.0 (+2.0 to +4.0) points" in page.text
+    assert "relative change is worse" in page.text
+    assert "The best of each family on test" in page.text
+
+
+def series(chart: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Colour and shape of every family."""
+    layer = next(each for each in chart["layer"] if "shape" in each["encoding"])
+    colour, shape = (layer["encoding"][name]["scale"] for name in ("color", "shape"))
+    assert colour["domain"] == shape["domain"]
+    pairs = zip(colour["range"], shape["range"], strict=True)
+    return dict(zip(colour["domain"], pairs, strict=True))
+
+
+def test_every_series_of_the_concentration_has_a_colour_of_its_own() -> None:
+    names = ("relative", "nonzero-base relative", "absolute", "bf16 relative")
+    rows = [{"percent": 1.0, "share": 0.5, "series": name, "kind": "update"} for name in names]
+    scale = concentration_chart(rows)["encoding"]["color"]["scale"]
+    assert scale["domain"] == sorted(names)
+    assert len(set(scale["range"])) == len(names)
 
 
 def test_facts_table(page: Elements) -> None:
@@ -179,8 +230,8 @@ def test_hostile_text_is_text(hostile: Elements) -> None:
 def test_missing_stages_are_said(tmp_path: Path) -> None:
     write_answers(tmp_path, facts(), {key: RIGHT[key] for key in ("base", "tuned")})
     page = Elements(write_report(tmp_path).read_text(encoding="utf-8"))
-    for stage in ("probe", "select", "search"):
-        assert f"Not in this run: no finished result of 'sixtyfold {stage}'." in page.text
+    for name in ("probe", "select", "search"):
+        assert f"Not in this run: no finished result of 'sixtyfold {name}'." in page.text
     assert "no finished result of 'sixtyfold drift' and of 'sixtyfold diff'." in page.text
     assert set(page.data()["charts"]) == {"by-level", "by-relation"}
 
@@ -204,6 +255,22 @@ def test_commands_quote_what_a_shell_would_read() -> None:
     assert commands({"p q": manifest}) == [
         "sixtyfold probe --model 'a b;c' --top 1 3 --chat --out 'p q'"
     ]
+
+
+def test_commands_name_what_was_left_out() -> None:
+    manifest = {"stage": "search", "spec": {"test": False, "allow_pickle": False}}
+    assert commands({"s": manifest}) == ["sixtyfold search --no-test --out s"]
+    built = {"stage": "facts", "spec": {"facts": "atlas"}}
+    assert commands({"f": built}) == ["sixtyfold facts build --facts atlas --out f"]
+
+
+def test_options_on_by_default_are_known() -> None:
+    found = set()
+    for command in COMMANDS.values():
+        for name, field in spec_class(command).model_fields.items():
+            if field.default is True:
+                found.add(name)
+    assert found <= ON_BY_DEFAULT
 
 
 def test_refusals(made_up: Path, tmp_path: Path) -> None:

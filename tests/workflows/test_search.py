@@ -17,7 +17,6 @@ from made_up_checkpoints import float_weights
 from sixtyfold.console_search import show_search
 from sixtyfold.core.accuracy import accuracy
 from sixtyfold.core.checkpoint_pair import open_pair
-from sixtyfold.core.errors import BadInput
 from sixtyfold.core.models import load_tokenizer
 from sixtyfold.core.stage import Finished, finished
 from sixtyfold.stages.compare.comparison import macro_difference
@@ -343,53 +342,3 @@ def test_console_says_what_was_chosen_and_how_sure_that_is(
     assert len(value["test"]) == searched.table("test").height
     assert show_search(searched, given, silent=True) == value
     assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"top": (0.0,)}, "--top was given 0; allowed are percentages up to 100"),
-        ({"top": (10.0, 10.0)}, "--top names the same thing twice"),
-        ({"families": ()}, "at least one of --families"),
-        ({"families": ("wise",)}, "option 'families.0' was given 'wise'"),
-        ({"objective": "knowledge"}, "about facts of level 4: give --probe"),
-        ({"lose_at_most": 2}, "about facts of level 4: give --probe"),
-    ],
-)
-def test_options_that_do_not_fit(
-    planted: Path, tuned: Path, tmp_path: Path, options: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(BadInput, match=message):
-        spec(planted, tuned, tmp_path, **options)
-
-
-def without(planted: Path, out: Path, split: str) -> Path:
-    """The planted facts as a table without one split."""
-    facts = finished(planted).table("facts").filter(pl.col("split") != split)
-    out.mkdir()
-    facts.write_parquet(out / "facts.parquet")
-    return out / "facts.parquet"
-
-
-@pytest.mark.parametrize(
-    ("split", "message"),
-    [("dev", "--split dev holds no in-domain fact"), ("test", "holds no test fact to report on")],
-)
-def test_splits_that_are_not_there(
-    planted: Path, tuned: Path, tmp_path: Path, split: str, message: str
-) -> None:
-    table = without(planted, tmp_path / "facts", split)
-    with pytest.raises(BadInput, match=message):
-        search(small(planted, tuned, tmp_path / "out", facts=str(table)))
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_probe_that_saw_no_level_4_cannot_be_asked_about_it(
-    planted: Path, tuned: Path, probed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        Finished, "table", lambda self, name: pl.read_parquet(self.path / f"{name}.parquet")
-        .with_columns(level=pl.lit(3, dtype=pl.Int8))
-    )  # fmt: skip
-    with pytest.raises(BadInput, match=r"found no dev fact of level 4.*probe with --splits dev"):
-        search(small(planted, tuned, tmp_path / "out", probe=probed, objective="knowledge"))

@@ -22,7 +22,30 @@ def searched(path: Path, seed: int, per_relation: int = 40) -> Finished:
     for arm, count in RIGHT.items():
         right = {"capital": count + seed, "currency": count - seed, "river": 10 + seed}
         parts.append(answers(table, right).select(pl.lit(arm).alias("arm"), pl.all()))
-    return finished(stage(path, "search", {"test_answers": pl.concat(parts)}), "search")
+    made = finished(stage(path, "search", {"test_answers": pl.concat(parts)}), "search")
+    inputs = {"base": "b", "facts": "f", "tuned": str(seed)}
+    return made._replace(manifest={**made.manifest, "inputs": inputs})
+
+
+def with_spec(search: Finished, **options: object) -> Finished:
+    manifest = {**search.manifest, "spec": {**search.manifest["spec"], **options}}
+    return search._replace(manifest=manifest)
+
+
+def test_a_tuning_counts_once(tmp_path: Path) -> None:
+    one, again = searched(tmp_path / "one", 0), searched(tmp_path / "again", 0)
+    for second in (one, again):
+        with pytest.raises(BadInput, match="searched one tuned model; a second look"):
+            over_replicas([one, second])
+
+
+def test_searches_of_other_options_are_no_repetitions(tmp_path: Path) -> None:
+    one, other = searched(tmp_path / "one", 0), searched(tmp_path / "other", 1)
+    with pytest.raises(BadInput, match=r"other was searched with another top than .*one"):
+        over_replicas([with_spec(one, top=[5]), with_spec(other, top=[1, 60])])
+    assert over_replicas([with_spec(one, seed=0, tuned="a"), with_spec(other, seed=1, tuned="b")])[
+        "replicas"
+    ].to_list()
 
 
 def test_differences_are_those_of_the_hits(tmp_path: Path) -> None:
@@ -60,7 +83,7 @@ def test_one_search_is_no_sample(tmp_path: Path) -> None:
 
 
 def test_searches_over_other_facts_are_refused(tmp_path: Path) -> None:
-    one, other = searched(tmp_path / "one", 0), searched(tmp_path / "other", 0, per_relation=50)
+    one, other = searched(tmp_path / "one", 0), searched(tmp_path / "other", 1, per_relation=50)
     with pytest.raises(BadInput, match="other arms or facts"):
         over_replicas([one, other])
 

@@ -3,25 +3,10 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from made_up_run import arm
 from sixtyfold.workflows.search_words import arms_words, conclusions
 
 CHOSEN = {"family": "svd", "setting": "81% of Σσ² kept", "remaining_norm": 0.9, "rule": "most"}
-
-
-def arm(name: str, over_tuned: float | None, over_interpolation: float | None, p: float) -> dict:
-    row: dict = {"arm": name, "domain": "in", "setting": "", "remaining_norm": 0.9, "n": 100}
-    row |= {"accuracy": 0.6, "low": 0.5, "high": 0.7, "hit": 0.6, "level_4": None, "level_4_n": 0}
-    for reference, value in (("tuned", over_tuned), ("interpolation", over_interpolation)):
-        none = value is None
-        row |= {
-            f"{reference}_difference": value,
-            f"{reference}_low": None if none else value - 0.01,
-            f"{reference}_high": None if none else value + 0.01,
-            f"{reference}_p": None if none else p / 2,
-            f"{reference}_p_holm": None if none else p,
-            f"{reference}_could_see": None if none else 0.05,
-        }
-    return row
 
 
 def table(p: float) -> pl.DataFrame:
@@ -58,6 +43,11 @@ def test_arms_mark_what_stands_after_holm() -> None:
     ]  # fmt: skip
     assert not any("*" in cell for cell in arms_words(table(0.06))["over tuned"])
     assert shown["could see"].to_list() == ["", "5.0", "5.0", "5.0"]
+
+
+def test_too_few_facts_could_see_no_difference() -> None:
+    shown = arms_words(table(0.5).with_columns(tuned_could_see=pl.lit(6.639)))
+    assert shown["could see"].unique().to_list() == ["none"]
 
 
 def test_arms_show_level_4_where_there_are_such_facts() -> None:

@@ -16,7 +16,8 @@ from sixtyfold.core.accuracy import ANSWERS_SCHEMA, check_answers
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import DOMAINS, read_table
 from sixtyfold.core.levels import LEVELS
-from sixtyfold.core.lm_eval_samples import SampleOptions, is_sample_log, read_samples
+from sixtyfold.core.lm_eval_options import SampleOptions
+from sixtyfold.core.lm_eval_samples import is_sample_log, read_samples
 from sixtyfold.core.stage import finished
 
 TABLES = (".parquet", ".csv", ".jsonl")

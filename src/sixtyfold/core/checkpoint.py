@@ -148,7 +148,7 @@ def pickled_weights(directory: Path) -> list[Path]:
         if (directory / name).is_file():
             return [directory / name]
     found = {path for pattern in _PICKLES for path in directory.glob(pattern)}
-    return sorted(path for path in found if not path.name.startswith(_OF_TRAINERS))
+    return sorted(p for p in found if p.is_file() and not p.name.startswith(_OF_TRAINERS))
 
 
 def pickle_files(directory: Path) -> list[Path]:

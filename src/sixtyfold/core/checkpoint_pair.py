@@ -108,7 +108,7 @@ class PairedTensor(NamedTuple):
             return Chunk(start, own, tuned_raw, to_float32(own, stored.dtype), tuned, 0)
         base_raw = convert(own, stored.dtype, self.tuned.dtype)
         base = to_float32(base_raw, self.tuned.dtype)
-        own_values = to_float32(own, stored.dtype)
+        own_values = own if stored.dtype == "F64" else to_float32(own, stored.dtype)
         if not np.array_equal(np.isfinite(base), np.isfinite(own_values)):
             raise BadInput(
                 f"tensor '{self.name}': base weights ({stored.dtype}) are beyond the range of the "
@@ -138,9 +138,15 @@ class CheckpointPair(NamedTuple):
             if wanted.holds(name, tensor.place) and tensor.twin is None and tensor.numel
         ]
         if not found:
-            raise BadInput(
-                f"region '{region}' has no weights in {self.tuned.directory}; try --region all"
-            )
+            layers = [
+                tensor.place.layer
+                for tensor in self.tensors.values()
+                if tensor.place.layer is not None
+            ]
+            advice = "try --region all"
+            if wanted.layers is not None and layers:
+                advice = f"its layers are {min(layers)} to {max(layers)}"
+            raise BadInput(f"region '{region}' has no weights in {self.tuned.directory}; {advice}")
         for tensor in found:
             if tensor.tuned.dtype not in FLOAT_FORMATS:
                 raise BadInput(

@@ -25,10 +25,12 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file as hex digits."""
     if path.stat().st_size < _MEMO_FROM_BYTES:
         return _hash_file(path)
+    note = _note(path)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # none, or a damaged one
-        return str(json.loads(_note(path).read_text())["sha256"])
+        return str(json.loads(note.read_text())["sha256"])
     digest = _hash_file(path)
-    remember_sha256(path, digest)
+    if _note(path) == note:  # else it was overwritten meanwhile, and this is the hash of neither
+        remember_sha256(path, digest)
     return digest
 
 

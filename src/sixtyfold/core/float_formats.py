@@ -41,7 +41,8 @@ FLOAT_FORMATS = ("F64", "F32", "F16", "BF16")
 def to_float32(raw: Array, name: str) -> Floats:
     """Return the values of raw weights as float32.
 
-    Exact for F32, F16 and BF16; F64 is rounded. F32 is returned without a copy.
+    Exact for F32, F16 and BF16; F64 is rounded, beyond the range of float32 to infinity. F32 is
+    returned without a copy.
 
     Args:
         raw: weights in the type `RAW_TYPES[name]`, any shape.
@@ -52,7 +53,8 @@ def to_float32(raw: Array, name: str) -> Floats:
     """
     if name == "BF16":
         return (raw.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    return raw.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):
+        return raw.astype(np.float32, copy=False)
 
 
 def convert(raw: Array, source: str, target: str) -> Array:
@@ -69,7 +71,7 @@ def convert(raw: Array, source: str, target: str) -> Array:
     if source == target:
         return raw
     if target == "BF16":
-        return _bfloat16(to_float32(raw, source))
+        return _bfloat16(_odd_float32(raw) if source == "F64" else to_float32(raw, source))
     values = to_float32(raw, source) if source == "BF16" else raw
     with np.errstate(over="ignore"):
         return values.astype(RAW_TYPES[target])
@@ -82,6 +84,20 @@ def _bfloat16(values: Floats) -> npt.NDArray[np.uint16]:
     rounded = ((bits + np.uint32(0x7FFF) + odd) >> np.uint32(16)).astype(np.uint16)
     rounded[np.isnan(values)] = 0x7FC0
     return rounded
+
+
+def _odd_float32(doubles: Array) -> Floats:
+    """Round float64 to float32 such that rounding once more to bfloat16 gives the nearest.
+
+    What float32 cannot hold is cut off and gets an odd last bit: no longer a tie, nor what it was
+    rounded to ("round to odd").
+    """
+    values = to_float32(doubles, "F64")
+    bits = values.view(np.uint32)
+    inexact, beyond = values != doubles, np.abs(values) > np.abs(doubles)
+    bits -= beyond
+    bits |= inexact
+    return values
 
 
 def choose(

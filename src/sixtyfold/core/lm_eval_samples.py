@@ -20,7 +20,7 @@ import polars as pl
 from sixtyfold.core.accuracy import ANSWERS_SCHEMA, check_answers
 from sixtyfold.core.errors import BadInput, Corrupted, suggestion
 from sixtyfold.core.facts import DOMAINS
-from sixtyfold.core.spec import Spec
+from sixtyfold.core.lm_eval_options import SampleOptions
 
 PREFERRED = ("hit", "exact_match", "acc")
 """Metrics taken when none is named, in this order."""
@@ -28,19 +28,6 @@ _NEEDED = ("doc_id", "doc", "arguments", "filtered_resps", "filter", "metrics", 
 _ASKED = ("fact_id", "question", "rule", "doc_hash", "target_hash", "prompt_hash")
 
 Row = dict[str, Any]
-
-
-class SampleOptions(Spec):
-    """How sample logs of lm-eval are read."""
-
-    metric: str | None = None
-    """Of an lm-eval log: the yes/no metric that counts; without it `hit`, `exact_match`, `acc`."""
-
-    answer_filter: str | None = None
-    """Of an lm-eval log: the filter whose answers count, where the task has several."""
-
-    relation_field: str | None = None
-    """Of an lm-eval log: the document's field that stands for the relation; the task without it."""
 
 
 class SampleLog(NamedTuple):

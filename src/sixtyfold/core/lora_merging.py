@@ -20,6 +20,9 @@ from sixtyfold.core.tensor_names import place
 from sixtyfold.core.weight_files import Weights
 
 _PREFIX = "base_model.model."
+#: Models whose layers are stored (inputs, outputs). peft goes by the class of each module, whatever
+#: `fan_in_fan_out` says: that is one setting for all modules, left by the last one it looked at.
+_TRANSPOSED = ("gpt2", "openai-gpt", "imagegpt", "decision_transformer")
 _FACTOR = re.compile(r"(?P<module>.+)\.lora_(?P<kind>embedding_)?(?P<side>[AB])(?:\.weight)?")
 
 
@@ -100,7 +103,7 @@ class Merging:
                 f"{self._directory}: {ADAPTER} gives '{module}' rank "
                 f"{self._settings.rank_of(module)}, its matrices have {a.shape[0]}"
             )
-        transposed = module in self._embeddings or self._settings.transposed
+        transposed = module in self._embeddings or self._is_transposed(module)
         factors = Factors(module, a, b, self._settings.scaling(module), transposed)
         turned = factors._replace(transposed=not transposed)
         if factors.shape != stored.shape == turned.shape and module not in self._embeddings:
@@ -108,6 +111,12 @@ class Merging:
         if factors.shape != stored.shape:
             raise self._unfit(f"'{module}' is {list(stored.shape)}, its update {factors.shape}")
         return factors
+
+    def _is_transposed(self, module: str) -> bool:
+        """Whether a module's weight is stored (inputs, outputs), which a square one cannot show."""
+        if self._base.config().get("model_type") in _TRANSPOSED:
+            return place(f"{module}.weight").layer is not None
+        return self._settings.transposed
 
     def _check_shape(self, name: str, merged: MergedTensor) -> None:
         own, base = merged.shape, self._base.tensors[name].shape

@@ -90,14 +90,14 @@ def read_settings(path: Path) -> LoraSettings:
     try:
         return LoraSettings(
             rank=_rank(given["r"]),
-            alpha=float(given["lora_alpha"]),
+            alpha=_alpha(given["lora_alpha"]),
             ranks=_patterns(given, "rank_pattern", _rank),
-            alphas=_patterns(given, "alpha_pattern", float),
+            alphas=_patterns(given, "alpha_pattern", _alpha),
             rank_stabilised=bool(given.get("use_rslora", False)),
             transposed=bool(given.get("fan_in_fan_out", False)),
             keeps_ties=bool(given.get("ensure_weight_tying", False)),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, re.error) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, re.error) as error:
         raise Corrupted(f"{path} has no usable rank or alpha ({error!r}); save it again") from None
 
 
@@ -105,6 +105,12 @@ def _rank(value: Any) -> int:
     if int(value) < 1:
         raise ValueError(f"a rank of {value}")
     return int(value)
+
+
+def _alpha(value: Any) -> float:
+    if not math.isfinite(float(value)):
+        raise ValueError(f"an alpha of {value}")
+    return float(value)
 
 
 def _patterns(given: Mapping[str, Any], name: str, number: Callable[[Any], Any]) -> Any:

@@ -107,7 +107,7 @@ def check_model_directory(path: Path) -> Path:
             f"{path} is a patch, no model; 'sixtyfold rebuild --patch {path} --base BASE "
             "--tuned TUNED --out DIR' writes the model"
         )
-    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+    if (path / "adapter_config.json").is_file() and not list(path.glob("model*.safetensors")):
         raise BadInput(
             f"{path} holds an adapter, no whole model; 'sixtyfold restore --base BASE "
             f"--tuned {path} --top 0 --out DIR' writes the merged one"
@@ -116,8 +116,13 @@ def check_model_directory(path: Path) -> Path:
         raise BadInput(f"{path} is no model: it has no config.json; allowed: {_allowed()}")
     if not list(path.glob("*.safetensors")):
         pickles = [each.name for each in (*path.glob("*.bin"), *path.glob("*.pt"))]
-        what = f"only pickled weights ({pickles[0]})" if pickles else "no *.safetensors file"
-        raise BadInput(f"{path} holds {what}; save the model as safetensors first")
+        if pickles:
+            raise BadInput(
+                f"{path} holds only pickled weights ({pickles[0]}), which can run code when opened;"
+                f" if you trust it, 'sixtyfold restore --base {path} --tuned {path} --top 0 "
+                "--allow-pickle --out DIR' writes it as safetensors"
+            )
+        raise BadInput(f"{path} holds no *.safetensors file; save the model as safetensors first")
     return path
 
 

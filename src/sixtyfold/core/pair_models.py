@@ -41,6 +41,19 @@ class PairModels(NamedTuple):
         """Open both; raises what `open_pair` raises."""
         return open_pair(self.base, self.tuned, allow_pickle=self.allow_pickle)
 
+    def check_unchanged(self) -> None:
+        """Look at both again, after they were read; a result must be of what `inputs` says.
+
+        Raises:
+            BadInput: one of them is no longer what it was when it was found.
+        """
+        for name, directory in (("base", self.base), ("tuned", self.tuned)):
+            if _fingerprint(directory) != self.inputs[name]:
+                raise BadInput(
+                    f"the {name} model {directory} was changed while it was read; "
+                    "when it is finished, give the command again with another --out"
+                )
+
 
 def find_pair(
     base: str, tuned: str, revision: str | None = None, *, allow_pickle: bool = False

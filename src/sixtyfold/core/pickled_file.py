@@ -97,29 +97,51 @@ def _state(loaded: Any, path: Path) -> dict[str, Any]:
     """Return the tensors by name."""
     import torch
 
-    if isinstance(loaded, dict):
+    for _ in range(1 + len(_WRAPPERS)):  # one in another, each once
+        if not isinstance(loaded, dict):
+            break
         if loaded and all(isinstance(value, torch.Tensor) for value in loaded.values()):
-            return {str(name): value for name, value in loaded.items()}
-        for wrapper in _WRAPPERS:
-            if isinstance(loaded.get(wrapper), dict):
-                return _state(loaded[wrapper], path)
-    found = ", ".join(map(str, list(loaded)[:4])) if isinstance(loaded, dict) else type(loaded)
+            return _named(loaded, path)
+        inner = [loaded[each] for each in _WRAPPERS if isinstance(loaded.get(each), dict)]
+        if not inner:
+            break
+        loaded = inner[0]
+    found = ", ".join(map(_shown, list(loaded)[:4])) if isinstance(loaded, dict) else type(loaded)
     raise BadInput(
         f"{path} holds no weights by name (found {found or 'nothing'}); allowed: tensors by name, "
         f"alone or under {', '.join(_WRAPPERS)}"
     )
 
 
+def _named(state: dict[Any, Any], path: Path) -> dict[str, Any]:
+    """Return tensors whose keys are names."""
+    for name in state:
+        if not isinstance(name, str) or not name.isprintable():
+            raise BadInput(f"{path} names a tensor {name!r}; names must be printable text")
+    return state
+
+
+def _shown(key: object) -> str:
+    return key if isinstance(key, str) and key.isprintable() else repr(key)
+
+
 def _tensor(name: str, value: Any, path: Path) -> PickledTensor:
     import torch
 
     dtype = _FORMATS.get(str(value.dtype).removeprefix("torch."))
-    if dtype is None or value.layout is not torch.strided or value.is_quantized:
+    dense = value.layout is torch.strided and not value.is_quantized and not value.is_meta
+    if dtype is None or not dense:
+        kind = "meta, without its data" if value.is_meta else value.layout
         raise BadInput(
-            f"{path}: tensor '{name}' is stored as {value.dtype} ({value.layout}); readable are "
+            f"{path}: tensor '{name}' is stored as {value.dtype} ({kind}); readable are "
             f"dense {', '.join(_FORMATS)}; convert the checkpoint first"
         )
-    flat = value.detach().contiguous().reshape(-1)
+    if value.numel() * value.element_size() > path.stat().st_size:
+        raise BadInput(
+            f"{path}: tensor '{name}' of shape {list(value.shape)} is larger than the file, which "
+            "repeats its weights; save it dense"
+        )
+    flat = value.detach().resolve_neg().contiguous().reshape(-1)
     if dtype == "BF16":
         flat = flat.view(torch.int16)
     return PickledTensor(name, dtype, tuple(value.shape), flat.numpy().view(RAW_TYPES[dtype]))

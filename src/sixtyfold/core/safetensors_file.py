@@ -110,7 +110,7 @@ class SafetensorsFile:
             entries = json.loads(self.header)
             entries.pop("__metadata__", None)
             found = [self._entry(name, entry) for name, entry in entries.items()]
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise _broken(self.path, "its header is not readable") from None
         found.sort(key=lambda tensor: (tensor.offset, tensor.nbytes))
         expected = len(self.prefix)
@@ -123,11 +123,15 @@ class SafetensorsFile:
         return {tensor.name: tensor for tensor in found}
 
     def _entry(self, name: str, entry: dict[str, Any]) -> StoredTensor:
-        begin, end = (int(value) for value in entry["data_offsets"])
-        shape = tuple(int(value) for value in entry["shape"])
+        begin, end = entry["data_offsets"]
+        shape = tuple(entry["shape"])
+        if not all(type(value) is int for value in (begin, end, *shape)):
+            raise TypeError
+        if not name.isprintable():  # it would be shown as it is
+            raise _broken(self.path, f"a tensor is named {name!r}")
         if entry["dtype"] not in RAW_TYPES:
             raise BadInput(
-                f"{self.path}: tensor '{name}' is stored as {entry['dtype']}; readable are "
+                f"{self.path}: tensor '{name}' is stored as {entry['dtype']!r}; readable are "
                 f"{', '.join(RAW_TYPES)}; convert the checkpoint first"
             )
         tensor = StoredTensor(self, name, entry["dtype"], shape, len(self.prefix) + begin)

@@ -65,6 +65,7 @@ class StageSpec(Spec):
     #: is written down but does not make two results different.
     places: ClassVar[frozenset[str]] = frozenset(
         {"model", "base", "tuned", "other", "facts", "probe", "selection", "before", "after", "run"}
+        | {"text"}  # of a planting
     )
 
     out: Path

@@ -53,6 +53,7 @@ def _check_region(region: str) -> str:
 
 
 Region = Annotated[str, AfterValidator(_check_region)]
+"""Which weights are looked at, as `parse_region` reads it."""
 
 
 def _check_layers(layers: str) -> str:
@@ -61,7 +62,7 @@ def _check_layers(layers: str) -> str:
 
 
 Layers = Annotated[str, AfterValidator(_check_layers)]
-"""Which weights are looked at, as `parse_region` reads it."""
+"""Which layers, as `parse_layers` reads it."""
 
 
 class Place(NamedTuple):

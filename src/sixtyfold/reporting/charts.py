@@ -1,8 +1,9 @@
 """The report's charts as Vega-Lite specifications, made with altair.
 
 Every chart gets plain rows and returns a specification that fills the width of its box. Colours
-are Okabe and Ito's (safe for colour-blind readers) and never the only difference: models also
-differ in shape, nulls in dash. Text and axis colours come from the page (light or dark).
+are Okabe and Ito's (safe for colour-blind readers) and never the only difference: models and
+families also differ in shape, nulls in dash. Text and axis colours come from the page (light or
+dark).
 """
 
 from __future__ import annotations
@@ -17,8 +18,17 @@ Row = dict[str, Any]
 BLUE, ORANGE, GREEN, SKY, PURPLE = "#3b8fc9", "#e69f00", "#009e73", "#56b4e9", "#cc79a7"
 MODEL_COLOURS = {"base": ORANGE, "tuned": BLUE, "restored": GREEN}
 MODEL_SHAPES = {"base": "circle", "tuned": "square", "restored": "triangle-up"}
-FAMILY_COLOURS = [BLUE, ORANGE, GREEN, PURPLE, SKY, "#d55e00", "#999999"]
-FAMILY_SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "wedge"]
+#: Okabe and Ito's, then as many again to tell apart from them (with another shape each).
+SERIES_COLOURS = [
+    *(BLUE, ORANGE, GREEN, PURPLE, SKY, "#d55e00", "#999999"),
+    *("#7768c9", "#a8642a", "#5d9b3c", "#b0406f", "#2aa8a8", "#c2b02e", "#d98880"),
+]
+SERIES_SHAPES = [
+    *("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "wedge"),
+    *("triangle-right", "triangle-left", "arrow", "stroke", "circle", "square", "triangle-up"),
+]
+#: With more families than this, intervals are left to tooltips and table: they cover each other.
+_MOST_WITH_INTERVALS = 4
 
 
 def levels_chart(rows: Sequence[Row]) -> dict[str, Any]:
@@ -105,6 +115,7 @@ def concentration_chart(rows: Sequence[Row]) -> dict[str, Any]:
     Args:
         rows: percent, share, series (text: what is ranked), kind ("update" or "null").
     """
+    series = sorted({row["series"] for row in rows})
     lines = (
         _chart(rows)
         .mark_line(point=True, strokeWidth=2)
@@ -120,7 +131,7 @@ def concentration_chart(rows: Sequence[Row]) -> dict[str, Any]:
                 axis=alt.Axis(format="%"),
                 scale=alt.Scale(domain=[0, 1]),
             ),
-            color=alt.Color("series:N", title=None, scale=alt.Scale(range=[BLUE, ORANGE, GREEN])),
+            color=alt.Color("series:N", title=None, scale=_scale(series, SERIES_COLOURS)),
             strokeDash=alt.StrokeDash(
                 "kind:N",
                 title=None,
@@ -181,7 +192,7 @@ def restoration_chart(rows: Sequence[Row]) -> dict[str, Any]:
         color=alt.Color(
             "family:N",
             title=None,
-            scale=alt.Scale(domain=families, range=FAMILY_COLOURS),
+            scale=_scale(families, SERIES_COLOURS),
         ),
         tooltip=[
             "family:N",
@@ -199,16 +210,17 @@ def restoration_chart(rows: Sequence[Row]) -> dict[str, Any]:
     lines = base.mark_line(strokeWidth=1.5).encode(y=y)
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(
         y=y,
-        shape=alt.Shape(
-            "family:N", title=None, scale=alt.Scale(domain=families, range=FAMILY_SHAPES)
-        ),
+        shape=alt.Shape("family:N", title=None, scale=_scale(families, SERIES_SHAPES)),
     )
     ring = (
         base.transform_filter("datum.chosen")
         .mark_point(size=320, strokeWidth=3)
         .encode(y=y, color=alt.value("#d55e00"))
     )
-    return _finish(rules + lines + dots + ring, "Repair candidates on dev; the ring is chosen", 320)
+    drawn = lines + dots + ring
+    if len(families) <= _MOST_WITH_INTERVALS:
+        drawn = rules + drawn
+    return _finish(drawn, "Repair candidates on dev; the ring is chosen", 320)
 
 
 def drift_chart(rows: Sequence[Row]) -> dict[str, Any]:
@@ -232,6 +244,13 @@ def drift_chart(rows: Sequence[Row]) -> dict[str, Any]:
         )
     )
     return _finish(marks, "Token drift per fact, by what happened to the answer", alt.Step(36))
+
+
+def _scale(series: Sequence[str], values: Sequence[str]) -> Any:
+    """Give every series a value of its own; what comes after the last begins anew."""
+    return alt.Scale(
+        domain=list(series), range=[values[place % len(values)] for place in range(len(series))]
+    )
 
 
 def _chart(rows: Sequence[Row]) -> Any:

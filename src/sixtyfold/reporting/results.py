@@ -36,6 +36,10 @@ class Results(NamedTuple):
     places: pl.DataFrame | None
     """Where the most changed weights lie."""
     candidates: pl.DataFrame | None
+    curve: pl.DataFrame | None
+    """Every family of repairs over the norm that remains, all on the same dev facts."""
+    scored: pl.DataFrame | None
+    """The best of every family on test; None where the search left test out."""
     chosen: dict[str, Any] | None
     manifests: dict[str, dict[str, Any]]
     """Every finished stage by its path in the run directory, in the order of the main path."""
@@ -45,8 +49,15 @@ ORDER = ("facts", "probe", "selection", "tuned", "answers", "drift", "diff", "se
          "compare")  # fmt: skip
 
 
-VERBS = {"facts": "facts build"}
+VERBS = {
+    "facts": "facts build", "parity": "probe", "select-ladder": "select", "tune-ladder": "tune",
+    "tune-rates": "tune", "evaluate-ways": "evaluate", "restore-shares": "restore",
+}  # fmt: skip
 """Commands that are not called like their stage."""
+
+
+ON_BY_DEFAULT = frozenset({"test", "checkpoint"})
+"""Options that are left out by their --no- form."""
 
 
 def read_results(run: Path) -> Results:
@@ -75,6 +86,8 @@ def read_results(run: Path) -> Results:
         concentration=_table(run / "diff", "concentration"),
         places=_table(run / "diff", "places"),
         candidates=_table(run / "search", "candidates"),
+        curve=_table(run / "search", "curve"),
+        scored=_table(run / "search", "test"),
         chosen=read_json(run / "search" / "chosen.json"),
         manifests=_manifests(run),
     )
@@ -90,7 +103,7 @@ def commands(manifests: dict[str, dict[str, Any]]) -> list[str]:
         " ".join(
             [
                 "sixtyfold",
-                manifest["stage"],
+                VERBS.get(manifest["stage"], manifest["stage"]),
                 *_options(manifest["spec"]),
                 "--out",
                 shlex.quote(path),
@@ -104,7 +117,10 @@ def _options(settings: dict[str, Any]) -> list[str]:
     words: list[str] = []
     for name, value in settings.items():
         flag = f"--{name.replace('_', '-')}"
-        if value is None or value is False or isinstance(value, dict):
+        if value is None or isinstance(value, dict):
+            continue
+        if value is False:
+            words += [flag.replace("--", "--no-", 1)] if name in ON_BY_DEFAULT else []
             continue
         if value is True:
             words.append(flag)

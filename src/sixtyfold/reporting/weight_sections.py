@@ -19,8 +19,9 @@ from sixtyfold.reporting.page import Figure, Section, Table
 from sixtyfold.reporting.results import Results
 from sixtyfold.reporting.untrusted import visible
 from sixtyfold.stages.compare.transitions import transitions
-from sixtyfold.stages.diff.words import layers_line, places_table
+from sixtyfold.stages.diff.words import changed_line, layers_line, places_table
 from sixtyfold.workflows.console import percent
+from sixtyfold.workflows.search_words import FOOT, arms_words, conclusions
 
 NULL_EXPLAINED = (
     "Relative change divides by small weights, so it concentrates even where the update means "
@@ -52,7 +53,7 @@ def moved(results: Results) -> Section:
     else:
         figures.append(_update_map(results.weight_changes))
     if results.changes is not None:
-        text.append(changed_words(results.changes))
+        text.append(f"{changed_line(results.changes)}.")
     if results.concentration is not None:
         text.append(NULL_EXPLAINED)
         figures.append(_concentration(results.concentration))
@@ -64,39 +65,38 @@ def moved(results: Results) -> Section:
 
 
 def repaired(results: Results) -> Section:
-    """The repair candidates on dev."""
+    """The repair candidates on dev, and the best of each family where test was asked."""
     title = "What the repair did"
-    if results.candidates is None:
+    if results.candidates is None or results.curve is None:
         missing = "Not in this run: no finished result of 'sixtyfold search'."
         return Section("repaired", title, missing=missing)
-    rows = _candidate_rows(results.candidates, results.chosen)
+    rows = _candidate_rows(results.candidates, results.curve, results.chosen)
+    same = f"on the {rows[0]['n']} dev facts that all candidates answered"
     table = Table(
-        "Repair candidates on dev, in-domain",
-        ["candidate", "remaining update", "accuracy (95% interval)", ""],
+        f"Repair candidates {same}, and each on all it was asked",
+        ["candidate", "remaining update", "accuracy (95% interval)", "over tuned", "on all asked",
+         "facts", ""],
         [_candidate_cells(row) for row in rows],
-    )
+    )  # fmt: skip
     text = [REPAIR_EXPLAINED]
     if results.chosen is not None:
         left = f"{100 * results.chosen['remaining_norm']:.1f}% of the update left"
         text.append(f"Chosen on dev: {visible(_label(results.chosen))}, {left}.")
-    caption = "Dev accuracy over what remains of the update; the ring marks the chosen candidate."
+    caption = f"Dev accuracy over what remains of the update, {same}; the ring marks the chosen."
     figure = Figure("restoration", caption, restoration_chart(rows), table)
-    return Section("repaired", title, text, figures=[figure])
+    tables = []
+    if results.scored is not None and results.chosen is not None:
+        tables.append(_scored(results.scored))
+        _, *verdicts = conclusions(results.chosen, results.scored)
+        text += [f"{each[0].upper()}{each[1:]}." for each in verdicts]
+    return Section("repaired", title, text, tables, figures=[figure])
 
 
-def changed_words(changes: dict[str, Any]) -> str:
-    """Say how much of the model moved, from `changes.json` of the diff stage.
-
-    >>> changed_words({"changed": 3, "weights": 4, "share_changed": 0.75, "update_norm": 0.1,
-    ...                "base_norm": 10.0})
-    '3 of 4 weights changed (75.0%); the update is 1.00% of the base in norm.'
-    """
-    share = 100 * changes["share_changed"]
-    relative = 100 * changes["update_norm"] / changes["base_norm"]
-    return (
-        f"{changes['changed']:,} of {changes['weights']:,} weights changed ({share:.1f}%); "
-        f"the update is {relative:.2f}% of the base in norm."
-    )
+def _scored(test: pl.DataFrame) -> Table:
+    """The best of each family on test beside tuned, base and the fixed shares."""
+    rows = arms_words(test)
+    cells = [[visible(str(cell)) for cell in row] for row in rows.iter_rows()]
+    return Table(f"The best of each family on test ({FOOT})", rows.columns, cells)
 
 
 def _and(stages: list[str]) -> str:
@@ -194,25 +194,40 @@ def _places(places: pl.DataFrame) -> Table:
 
 
 def _candidate_rows(
-    candidates: pl.DataFrame, chosen: dict[str, Any] | None
+    candidates: pl.DataFrame, curve: pl.DataFrame, chosen: dict[str, Any] | None
 ) -> list[dict[str, Any]]:
-    kept = ("remaining_norm", "accuracy", "low", "high")
-    rows = [
-        {
-            "family": visible(row["family"]),
-            "label": visible(_label(row)),
-            **{key: row[key] for key in kept},
-            "chosen": _is_chosen(row, chosen),
-        }
-        for row in candidates.to_dicts()
-    ]
+    listed = {row["candidate"]: row for row in candidates.to_dicts()}
+    rows = []
+    for point in curve.to_dicts():
+        own = listed[point["candidate"]]
+        rows.append(
+            {
+                **{key: point[key] for key in ("remaining_norm", "accuracy", "low", "high", "n")},
+                **{key: point[key] for key in ("over_tuned", "over_tuned_low", "over_tuned_high")},
+                "family": visible(own["family"]),
+                "label": visible(_label(own)),
+                "on_all": own["accuracy"],
+                "asked": own["n"],
+                "chosen": chosen is not None and chosen["candidate"] == point["candidate"],
+            }
+        )
     return sorted(rows, key=lambda row: (row["family"], -row["remaining_norm"], row["label"]))
 
 
 def _candidate_cells(row: dict[str, Any]) -> list[str]:
-    accuracy = percent({**row, "value": row["accuracy"]})
-    remaining = f"{100 * row['remaining_norm']:.1f}%"
-    return [row["label"], remaining, accuracy, "chosen" if row["chosen"] else ""]
+    over = "–"
+    if row["over_tuned"] is not None:
+        names = {"value": "over_tuned", "low": "over_tuned_low", "high": "over_tuned_high"}
+        over = percent({key: row[name] for key, name in names.items()}, sign=True)
+    return [
+        row["label"],
+        f"{100 * row['remaining_norm']:.1f}%",
+        percent({**row, "value": row["accuracy"]}),
+        over,
+        f"{100 * row['on_all']:.1f}",
+        str(row["asked"]),
+        "chosen" if row["chosen"] else "",
+    ]
 
 
 def _label(row: dict[str, Any]) -> str:
@@ -221,9 +236,3 @@ def _label(row: dict[str, Any]) -> str:
     if row.get("alpha") is not None:
         return f"{row['family']} α = {row['alpha']:g}"
     return " ".join(filter(None, (row["family"], row.get("setting"))))
-
-
-def _is_chosen(row: dict[str, Any], chosen: dict[str, Any] | None) -> bool:
-    if not chosen:
-        return False
-    return all(chosen.get(key) == row.get(key) for key in ("family", "percent", "alpha", "setting"))

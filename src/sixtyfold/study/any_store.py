@@ -44,6 +44,9 @@ class Store(ABC):
     url: str
     """The address: `open_store(url)` opens the same store elsewhere."""
 
+    pause = 0.2
+    """Seconds to wait before asking again what others have done."""
+
     @abstractmethod
     def recorded(self) -> set[str]:
         """Return the keys of all finished jobs."""
@@ -140,6 +143,10 @@ class Store(ABC):
     @abstractmethod
     def cells_files(self) -> list[Path]:
         """Return the files of the cells of all studies."""
+
+    @abstractmethod
+    def result_bytes(self) -> dict[tuple[str, str], int]:
+        """Return stage and key of everything that lies there, recorded or not, and its bytes."""
 
     @abstractmethod
     def tables(self) -> list[StoredTable]:

@@ -21,9 +21,6 @@ from sixtyfold.study.results import write_cells
 from sixtyfold.study.stages import MAKES_WEIGHTS
 from sixtyfold.study.work import Outcome
 
-_PAUSE = 0.2
-"""Seconds to wait where all that is left is done by others."""
-
 
 class Executor(Protocol):
     """Runs jobs, one or many at a time."""
@@ -144,7 +141,7 @@ class _Drive:
             self.take(self.executor.finished())
             return True
         if self.busy:
-            time.sleep(_PAUSE)
+            time.sleep(self.store.pause)
             self.busy.clear()
             self.look()
             return True

@@ -98,8 +98,8 @@ def _compare(result: Finished) -> Iterator[Number]:
     for domain, found in result.json("comparison")["domains"].items():
         for over in ("micro", "these_relations", "new_relations"):
             if found.get(over) is not None:
-                bounds = (found[over][name] for name in ("value", "low", "high", "n"))
-                yield Number("difference", *bounds, domain, "test", over)
+                value, low, high, n = (found[over][name] for name in ("value", "low", "high", "n"))
+                yield Number("difference", value, low, high, n, domain, "test", over)
         inside = rows.filter(pl.col("domain") == domain)
         for state in ("kept", "lost", "gained", "never"):
             count = int((inside["state"] == state).sum())

@@ -7,33 +7,40 @@ from typing import Any
 
 import polars as pl
 
+from sixtyfold.core.errors import BadInput, suggestion
 from sixtyfold.study.any_store import Store
 from sixtyfold.study.columns import CELLS_SCHEMA
 from sixtyfold.study.file import StudyFile
-from sixtyfold.study.plan import Plan
+from sixtyfold.study.plan import Cell, Plan
 
 _OWN = ("grid", "model", "seed", "size", "levels", "learning_rate")
 
 
 def cells_table(study: StudyFile, plan: Plan) -> pl.DataFrame:
-    """Return the cells of a plan in the columns of `CELLS_SCHEMA`."""
-    rows: list[dict[str, Any]] = []
-    for cell in plan.cells:
-        labels = {name: cell.labels.get(name) for name in _OWN}
-        others = {name: value for name, value in cell.labels.items() if name not in _OWN}
-        for role, key in cell.jobs.items():
-            rows.append(
-                {
-                    "study": study.name,
-                    **{name: _text(name, value) for name, value in labels.items()},
-                    "chosen": cell.chosen,
-                    "options": json.dumps(others, sort_keys=True),
-                    "role": role,
-                    "stage": plan.jobs[key].stage,
-                    "key": key,
-                }
-            )
+    """Return the cells of a plan in the columns of `CELLS_SCHEMA`.
+
+    Jobs that no cell names (facts, parts of a probe) stand as a last cell without labels, each
+    with its stage for a role.
+    """
+    named = {key for cell in plan.cells for key in cell.jobs.values()}
+    rows = [_row(study, plan, cell, role) for cell in plan.cells for role in cell.jobs]
+    unnamed = [job for job in plan.jobs.values() if job.key not in named]
+    shared = [(Cell({}, {job.stage: job.key}, chosen=True), job.stage) for job in unnamed]
+    rows += [_row(study, plan, cell, role) for cell, role in shared]
     return pl.DataFrame(rows, schema=CELLS_SCHEMA)
+
+
+def _row(study: StudyFile, plan: Plan, cell: Cell, role: str) -> dict[str, Any]:
+    others = {name: value for name, value in cell.labels.items() if name not in _OWN}
+    return {
+        "study": study.name,
+        **{name: _text(name, cell.labels.get(name)) for name in _OWN},
+        "chosen": cell.chosen,
+        "options": json.dumps(others, sort_keys=True),
+        "role": role,
+        "stage": plan.jobs[cell.jobs[role]].stage,
+        "key": cell.jobs[role],
+    }
 
 
 def write_cells(store: Store, study: StudyFile, plan: Plan) -> None:
@@ -63,18 +70,36 @@ def _text(name: str, value: Any) -> Any:
     return float(value) if name == "learning_rate" else str(value)
 
 
-_LABELS = ("model", "grid", "size", "levels", "learning_rate", "options", "chosen")
+_LABELS = ("model", "grid", "size", "levels", "learning_rate", "options", "role", "part")
 
 
 def main_figures(results: pl.DataFrame, measure: str) -> pl.DataFrame:
-    """Return a measure of whole results (no part of one), averaged over the seeds.
+    """Return one measure of what was chosen, averaged over the seeds.
+
+    Args:
+        results: what `results_table` returned.
+        measure: the measure.
 
     Returns:
-        one row per cell without its seed, domain and split: mean, the standard deviation over
-        seeds (null for one), lowest and highest, and the number of seeds.
+        one row per cell without its seed, domain, split and part: mean, standard deviation over
+        the seeds (null for one), lowest, highest, number of seeds. Labels that are the same in all
+        rows are left out.
+
+    Raises:
+        BadInput: no result has this measure; the message names those there are.
     """
-    rows = results.filter((pl.col("measure") == measure) & pl.col("part").is_null())
+    rows = results.filter(pl.col("chosen") & (pl.col("measure") == measure))
+    if rows.is_empty():
+        known = results["measure"].unique().sort().to_list()
+        raise BadInput(
+            f"no result has the measure {measure!r}{suggestion(measure, known)}; "
+            f"there are {', '.join(known) or 'none yet'}"
+        )
     value = pl.col("value")
-    return rows.group_by(*_LABELS, "role", "domain", "split", maintain_order=True).agg(
+    figures = rows.group_by(*_LABELS, "domain", "split", maintain_order=True).agg(
         mean=value.mean(), sd=value.std(), lowest=value.min(), highest=value.max(), seeds=pl.len()
     )
+    size = pl.col("size").cast(pl.Float64, strict=False)
+    ordered = figures.sort("model", "grid", size, *_LABELS[3:], "domain", nulls_last=True)
+    same = [name for name in (*_LABELS, "domain", "split") if ordered[name].n_unique() == 1]
+    return ordered.drop(same)

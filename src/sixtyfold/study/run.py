@@ -1,4 +1,4 @@
-"""The commands `study run`, `study status` and `study results`."""
+"""The commands of a study: `run`, `status`, `results` and `clean`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sixtyfold.core.errors import BadInput, SixtyfoldError
 from sixtyfold.core.stage import write_atomic, write_parquet
 from sixtyfold.study.any_store import Store
 from sixtyfold.study.choice import DevScores
+from sixtyfold.study.clean import REMOVED, remove, unneeded
 from sixtyfold.study.drive import Driven, Executor, Tell, drive
 from sixtyfold.study.file import StudyFile
 from sixtyfold.study.inputs import find_inputs
@@ -21,7 +22,14 @@ from sixtyfold.study.open_store import open_store
 from sixtyfold.study.plan import Plan, plan_study
 from sixtyfold.study.reading import read_study
 from sixtyfold.study.results import results_table
-from sixtyfold.study.spec import StudyResultsSpec, StudyRunSpec, StudySpec, StudyStatusSpec
+from sixtyfold.study.spec import (
+    StudyCleanSpec,
+    StudyResultsSpec,
+    StudyRunSpec,
+    StudySpec,
+    StudyStatusSpec,
+)
+from sixtyfold.study.store import LocalStore
 
 
 class Opened(NamedTuple):
@@ -87,6 +95,22 @@ def results(spec: StudyResultsSpec) -> pl.DataFrame:
     else:
         raise BadInput(f"--out {spec.out} was given; allowed: a file named .csv or .parquet")
     return table
+
+
+def clean(spec: StudyCleanSpec) -> pl.DataFrame:
+    """Return what no study of the store needs; with `yes` it is removed.
+
+    Raises:
+        BadInput: the store is not a directory.
+    """
+    opened = open_study(spec)
+    if not isinstance(opened.store, LocalStore):
+        raise BadInput(f"{opened.store.url} is no directory; remove objects with its own tools")
+    found = unneeded(opened.store, opened.plan)
+    if spec.yes:
+        return remove(opened.store, found)
+    rows = [{"stage": job.stage, "key": job.key, "removed": False} for job in found.jobs]
+    return pl.DataFrame(rows, schema=REMOVED)
 
 
 def open_study(spec: StudySpec) -> Opened:

@@ -26,6 +26,7 @@ _CELLS, _RESULTS = "cells", "results"
 _JOINED = "create view results as from cells join numbers using (key, stage)"
 _OF_FILES = pl.Schema({"key": pl.String(), "stage": pl.String()})
 _READS = (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)  # MULTI: a PIVOT
+_FROM_PLACE = "split_part(filename, '/', -2) as key, split_part(filename, '/', -3) as stage"
 _STRING = re.compile(r"'(?:[^']|'')*'")
 _DAMAGED = (duckdb.IOException, duckdb.InvalidInputException)
 
@@ -131,13 +132,11 @@ def _select(name: str, paths: Iterable[Path]) -> str:
         schema = CELLS_SCHEMA if name == _CELLS else {**_OF_FILES, **SCHEMA}
         columns = ", ".join(f'null::{_sql_type(kind)} as "{each}"' for each, kind in schema.items())
         return f"select {columns} where false"
+    by_name = "false" if name == NUMBERS else "true"  # they have one schema: half the time
+    rows = f"from read_parquet([{files}], union_by_name = {by_name}, filename = true)"
     if name == _CELLS:
-        return f"from read_parquet([{files}], union_by_name = true)"
-    return (
-        "select split_part(filename, '/', -2) as key, split_part(filename, '/', -3) as stage, "
-        "* exclude (filename) "
-        f"from read_parquet([{files}], union_by_name = true, filename = true)"
-    )
+        return f"select * exclude (filename) {rows}"
+    return f"select {_FROM_PLACE}, * exclude (filename) {rows}"
 
 
 def _sql_type(kind: pl.DataType) -> str:

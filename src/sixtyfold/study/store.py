@@ -177,6 +177,15 @@ class LocalStore(Store):
         """Return the files of the cells of all studies."""
         return sorted((self.root / "studies").glob("*/cells.parquet"))
 
+    def result_bytes(self) -> dict[tuple[str, str], int]:
+        """Return stage and key of everything that lies there, recorded or not, and its bytes."""
+        return {
+            (folder.parent.name, folder.name): sum(
+                path.stat().st_size for path in folder.rglob("*") if path.is_file()
+            )
+            for folder in sorted((self.root / "results").glob("*/*"))
+        }
+
     def tables(self) -> list[StoredTable]:
         """Return every table of all recorded results."""
         recorded = self.recorded()

@@ -12,8 +12,10 @@ from typing import Any
 
 import polars as pl
 
-from sixtyfold.core.checkpoint import is_adapter
-from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
+from sixtyfold.core.checkpoint import Checkpoint, is_adapter
+from sixtyfold.core.cost import forward_seconds, operations_per_second
+from sixtyfold.core.errors import BadInput
+from sixtyfold.core.levels import LEVELS
 from sixtyfold.core.models import resolve_device, resolve_dtype
 from sixtyfold.core.pair_models import PairModels, find_pair
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
@@ -39,11 +41,12 @@ def search(spec: SearchSpec) -> Finished:
         `test_answers`, and `chosen.json`; with `checkpoint` the model in `restored/`.
 
     Raises:
-        BadInput: no facts to judge or test on, or base and tuned are no pair.
+        BadInput: no facts to judge or test on, none of level 4 in the first round of a choice
+            about them, base and tuned are no pair, or tuning changed nothing.
         IncompleteInput: the probe is not finished.
         Corrupted: a weight is not a finite number.
     """
-    models, questions = find_pair(spec.base, spec.tuned, spec.revision), read_questions(spec)
+    models, questions = _inputs(spec)
     with open_stage("search", spec, {**models.inputs, **questions.inputs}) as stage:
         done = (
             finished(spec.out, "search") if stage.complete else _run(spec, models, questions, stage)
@@ -51,6 +54,20 @@ def search(spec: SearchSpec) -> Finished:
     if spec.checkpoint:
         restore(chosen_restore(spec.out, spec.base, spec.tuned, spec.out / "restored"))
     return done
+
+
+def _inputs(spec: SearchSpec) -> tuple[PairModels, Questions]:
+    """Find both models and read the questions; raises what `search` raises about them."""
+    models = find_pair(spec.base, spec.tuned, spec.revision, allow_pickle=spec.allow_pickle)
+    questions = read_questions(spec)
+    first = rounds(questions.dev.height, len(spec.top), spec.halvings).facts[0]
+    if spec.about_level_4 and LEVELS[-1] not in questions.dev["level"].head(first):
+        raise BadInput(
+            f"the first round asks {first} of {questions.dev.height} facts, none of level "
+            f"{LEVELS[-1]}, which the choice is about; ask all facts of all candidates with "
+            "--halvings 0"
+        )
+    return models, questions
 
 
 def _run(
@@ -70,6 +87,7 @@ def _run(
         tables |= _write_test(
             stage, spec, search_arms.arms(candidates, winners), questions, candidates
         )
+    models.check_unchanged()
     return stage.finish(
         {name: table.height for name, table in tables.items()},
         answered_in=str(resolve_dtype(spec.dtype, resolve_device(spec.device))),
@@ -111,9 +129,13 @@ def _write_test(
 
 
 def plan(spec: SearchSpec) -> dict[str, Any]:
-    """Return what a search would do, without doing it; raises what `search` raises."""
-    models, questions = find_pair(spec.base, spec.tuned, spec.revision), read_questions(spec)
-    models.open().region(spec.region)
+    """Return what a search would do, without doing it.
+
+    Raises what `search` raises, but for what only measuring the update tells.
+    """
+    models, questions = _inputs(spec)
+    pair = models.open()
+    pair.region(spec.region)
     found = rounds(questions.dev.height, len(spec.top), spec.halvings)
     families = len(spec.families)
     candidates = [1 + families * count for count in found.per_family]
@@ -131,16 +153,17 @@ def plan(spec: SearchSpec) -> dict[str, Any]:
     tokens = questions.prompt_tokens(loaded)
     if tokens is not None:
         planned["estimated_seconds_of_answers"] = _seconds(
-            spec, loaded, sum(answers.values()), tokens
+            spec, pair.tuned, sum(answers.values()), tokens
         )
     return planned
 
 
-def _seconds(spec: SearchSpec, model: Path, answers: int, tokens: float) -> int:
+def _seconds(spec: SearchSpec, model: Checkpoint, answers: int, tokens: float) -> int:
     """Estimate how long answering takes; applying candidates comes on top."""
     speed = operations_per_second(spec.dtype, spec.device)
     steps = answers * spec.max_new_tokens
-    return round(forward_seconds(parameters(model), round(answers * tokens), steps, speed))
+    weights = sum(tensor.numel for tensor in model.tensors.values())
+    return round(forward_seconds(weights, round(answers * tokens), steps, speed))
 
 
 def restore_options(listed: Listed, spec: SearchSpec) -> dict[str, Any]:
@@ -150,6 +173,8 @@ def restore_options(listed: Listed, spec: SearchSpec) -> dict[str, Any]:
     """
     candidate = listed.candidate
     shared = {name: getattr(spec, name) for name in ("region", "seed", "revision")}
+    if spec.allow_pickle:
+        shared["allow_pickle"] = True
     if listed.family == TUNED:
         return {"rule": "relative", "top": 0.0, **shared}
     if candidate.family in RULES:

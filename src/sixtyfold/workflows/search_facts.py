@@ -56,7 +56,7 @@ def read_facts(spec: SearchSpec) -> FactQuestions:
     if spec.probe is not None:
         probe = finished(spec.probe, "probe")
         levels, inputs["probe"] = probe.table("probe"), probe.fingerprint
-    dev = with_levels(dev_facts(source.facts, spec), levels)
+    dev = balanced(with_levels(dev_facts(source.facts, spec), levels), spec.seed)
     if spec.about_level_4 and dev.filter(pl.col("level") == LEVELS[-1]).is_empty():
         raise BadInput(
             f"{spec.probe} found no {spec.split} fact of level {LEVELS[-1]}, which the choice is "
@@ -71,7 +71,7 @@ def read_facts(spec: SearchSpec) -> FactQuestions:
                 "leave the test out with --no-test"
             )
     test = with_levels(first_of(test, spec.test_limit, spec.seed), levels)
-    return FactQuestions(balanced(dev, spec.seed), test.sort("fact_id"), inputs, spec)
+    return FactQuestions(dev, test.sort("fact_id"), inputs, spec)
 
 
 def dev_facts(facts: pl.DataFrame, spec: SearchSpec) -> pl.DataFrame:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Self
 import polars as pl
 
 from sixtyfold.core.accuracy import ANSWERS_SCHEMA
-from sixtyfold.core.checkpoint import is_adapter
+from sixtyfold.core.errors import BadInput
 from sixtyfold.core.float_formats import Floats
+from sixtyfold.core.loadable import loadable, remove_copy
 from sixtyfold.core.models import release_model
 from sixtyfold.core.stage import StageDirectory
 from sixtyfold.core.tensor_names import canonical
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 class CandidateModel:
     """The tuned model, loaded when it is first asked; use it in a `with` block.
 
-    Where the tuned model is a LoRA adapter, the base is loaded and overwritten with what the two
-    make together.
+    Where the tuned model is a LoRA adapter or a pickle, it is written out while it is loaded.
 
     Norms are those of the float32 weights. The model that answers runs in the number format of
     `--dtype`, to which every candidate, the tuned model included, is rounded.
@@ -47,6 +47,7 @@ class CandidateModel:
         self._now: Candidate | None = None
 
     def __enter__(self) -> Self:
+        remove_copy(self._stage.path)
         return self
 
     def __exit__(
@@ -76,28 +77,38 @@ class CandidateModel:
         """Answer questions with the base itself, before the tuned model is loaded."""
         from sixtyfold.engines.torch_engine import TorchEngine
 
-        with self._stage.timed("load"):
-            engine = TorchEngine.load(self._spec.base, self._spec)
+        base = self._candidates.pair.base
+        with self._stage.timed("load"), loadable(base, self._stage.path) as directory:
+            engine = TorchEngine.load(str(directory), self._spec)
         with self._stage.timed("answer"):
             return self._questions.ask(engine, facts)
 
     def _load(self) -> TorchEngine:
         from sixtyfold.engines.torch_engine import TorchEngine
 
-        adapter = is_adapter(self._candidates.pair.tuned.directory)
-        with self._stage.timed("load"):
-            engine = TorchEngine.load(self._spec.base if adapter else self._spec.tuned, self._spec)
-            self._engine = engine
-            if adapter:
-                overwrite(engine, self._candidates.tuned_model())
-        return engine
+        tuned = self._candidates.pair.tuned
+        with self._stage.timed("load"), loadable(tuned, self._stage.path) as directory:
+            # By directory: --revision is the base's, of the tuned model it would be another one.
+            self._engine = TorchEngine.load(str(directory), self._spec)
+        return self._engine
 
 
 def overwrite(engine: TorchEngine, tensors: Iterable[tuple[str, Floats]]) -> None:
-    """Overwrite weights of a loaded model, by name."""
+    """Overwrite weights of a loaded model, by name.
+
+    Raises:
+        BadInput: the loaded model has no weight of this name and size.
+    """
     import torch
 
     weights = {canonical(name): value for name, value in engine.model.state_dict().items()}
     with torch.no_grad():
         for name, values in tensors:
-            weights[canonical(name)].copy_(torch.from_numpy(values))
+            weight = weights.get(canonical(name))
+            if weight is None or weight.shape != values.shape:
+                raise BadInput(
+                    f"weight '{name}' of the checkpoint has no counterpart of shape "
+                    f"{list(values.shape)} in the model as transformers loads it; write candidates "
+                    "with 'sixtyfold restore' and judge them with 'sixtyfold evaluate'"
+                )
+            weight.copy_(torch.from_numpy(values))

@@ -17,6 +17,7 @@ from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import DOMAINS
 from sixtyfold.core.paired_tests import holm
 from sixtyfold.core.replicates import Replicated, replicated_difference
+from sixtyfold.core.spec import StageSpec
 from sixtyfold.core.stage import Finished
 from sixtyfold.core.statistics import ALPHA
 from sixtyfold.workflows.search_arms import REFERENCES
@@ -34,11 +35,13 @@ def over_replicas(searches: Sequence[Finished]) -> pl.DataFrame:
         one domain and reference, replicas, facts.
 
     Raises:
-        BadInput: fewer than two searches, one has no test, or their test facts or arms differ.
+        BadInput: fewer than two searches, one has no test, two are of one tuned model, or their
+            options, base, test facts or arms differ.
     """
     if len(searches) < 2:
         raise BadInput(f"{len(searches)} search was given; at least two are needed")
     tables = [_answers(each) for each in searches]
+    _check_replicas(searches)
     for search, table in zip(searches, tables, strict=True):
         if not _asked(table).equals(_asked(tables[0])):
             raise BadInput(
@@ -51,6 +54,38 @@ def over_replicas(searches: Sequence[Finished]) -> pl.DataFrame:
         for reference in REFERENCES:
             rows += _against(reference, domain, inside)
     return pl.DataFrame(rows)
+
+
+def _check_replicas(searches: Sequence[Finished]) -> None:
+    """Refuse searches that are no repetitions of one another, or one that is given twice."""
+    tunings: dict[str, Finished] = {}
+    first = searches[0]
+    for search in searches:
+        tuning = search.manifest["inputs"]["tuned"]
+        other = tunings.get(tuning)
+        if other is not None:
+            raise BadInput(
+                f"{other.path} and {search.path} searched one tuned model; a second look at one "
+                "tuning is no second sample: give searches of models tuned with other seeds"
+            )
+        tunings[tuning] = search
+        expected, found = _alike(first), _alike(search)
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                raise BadInput(
+                    f"{search.path} was searched with another {name} than {first.path} "
+                    f"({found.get(name)!r}, there {expected.get(name)!r}); give searches with the "
+                    "same options over the same facts"
+                )
+
+
+def _alike(search: Finished) -> dict[str, Any]:
+    """Return what must be the same in all repetitions."""
+    free = StageSpec.places | {"seed", "batch"}
+    options = {name: value for name, value in search.manifest["spec"].items() if name not in free}
+    shared = ("base", "facts", "task")
+    inputs = {name: value for name, value in search.manifest["inputs"].items() if name in shared}
+    return {**options, **inputs}
 
 
 def _answers(search: Finished) -> pl.DataFrame:

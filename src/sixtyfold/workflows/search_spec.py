@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from sixtyfold.core.lm_eval_options import SampleOptions
 from sixtyfold.core.matching import MatchMode
 from sixtyfold.core.models import ModelOptions
 from sixtyfold.core.prompts import PromptOptions
@@ -15,8 +16,12 @@ from sixtyfold.core.tensor_names import Region
 from sixtyfold.sources.options import FactsOption
 from sixtyfold.stages.restore.alternatives import FamilyName
 
+#: Options that are about facts, and about a task of lm-eval.
+_OF_FACTS = ("facts", "probe", "split", "match", "max_new_tokens", "system_prompt")
+_OF_A_TASK = ("include_path", *SampleOptions.model_fields)
 
-class SearchSpec(FactsOption, PromptOptions, ModelOptions, StageSpec):
+
+class SearchSpec(SampleOptions, FactsOption, PromptOptions, ModelOptions, StageSpec):
     """Find the repair that answers most dev questions; score the best of each family on test."""
 
     not_recorded: ClassVar[frozenset[str]] = Spec.not_recorded | {"checkpoint"}
@@ -25,7 +30,11 @@ class SearchSpec(FactsOption, PromptOptions, ModelOptions, StageSpec):
     """The model before tuning: `embedded`, a directory, a .gguf file or a Hugging Face id."""
 
     tuned: str
-    """The model after tuning."""
+    """The model after tuning, or a LoRA adapter of the base."""
+
+    allow_pickle: bool = False
+    """Also read weights stored as pickles (.bin, .pt), a format that can carry code; with torch's
+    loader that builds nothing but tensors. Only for files you trust."""
 
     probe: Path | None = None
     """A finished probe of the base that covers the judged facts, for what is about level 4."""
@@ -36,15 +45,6 @@ class SearchSpec(FactsOption, PromptOptions, ModelOptions, StageSpec):
 
     include_path: Path | None = None
     """Directory of lm-eval tasks of your own."""
-
-    metric: str | None = None
-    """Of an lm-eval task: the yes/no metric that counts; without it `hit`, `exact_match`, `acc`."""
-
-    answer_filter: str | None = None
-    """Of an lm-eval task: the filter whose answers count, where it has several."""
-
-    relation_field: str | None = None
-    """Of an lm-eval task: the document's field that stands for the relation; the task without."""
 
     split: Literal["train", "dev"] = "dev"
     """Facts the candidates are judged on."""
@@ -90,8 +90,8 @@ class SearchSpec(FactsOption, PromptOptions, ModelOptions, StageSpec):
     max_new_tokens: int = Field(default=16, ge=1)
     """Longest answer."""
 
-    batch: int = Field(default=64, ge=1)
-    """Questions that run together."""
+    batch: int | None = Field(default=None, ge=1)
+    """Questions that run together; what memory allows without it."""
 
     seed: int = 0
     """Seed of the shuffle and of what families draw at random."""
@@ -116,7 +116,29 @@ class SearchSpec(FactsOption, PromptOptions, ModelOptions, StageSpec):
                 "documents of an lm-eval task have no level: give --lm-eval-task without "
                 "--objective knowledge and --lose-at-most"
             )
+        if self.load_in_4bit:
+            raise ValueError(
+                "--load-in-4bit packs weights, and a search overwrites them; leave it out"
+            )
+        self._refuse_unused()
         return self
+
+    def _refuse_unused(self) -> None:
+        """Refuse options that would change nothing."""
+        unused = [name for name in _OF_A_TASK if self._is_given(name)]
+        if self.lm_eval_task is None and unused:
+            raise ValueError(f"--{_flag(unused[0])} is about a task: give --lm-eval-task too")
+        unused = [name for name in _OF_FACTS if self._is_given(name)]
+        if self.prompt_form == "papers":
+            unused.append("prompt_form papers")
+        if self.lm_eval_task is not None and unused:
+            raise ValueError(
+                f"--{_flag(unused[0])} is about facts, and --lm-eval-task takes their place; "
+                "the task itself says how its documents are asked and judged"
+            )
+
+    def _is_given(self, name: str) -> bool:
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
 
     @property
     def about_level_4(self) -> bool:
@@ -135,3 +157,7 @@ class SearchSpec(FactsOption, PromptOptions, ModelOptions, StageSpec):
         if self.lose_at_most is None:
             return words
         return f"{words}, with at most {self.lose_at_most:g} points lost on level 4"
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,13 +20,15 @@ import polars as pl
 
 from sixtyfold.core.errors import BadInput, suggestion
 from sixtyfold.core.facts import seeded_order
-from sixtyfold.core.lm_eval_samples import SampleOptions, read_samples
+from sixtyfold.core.lm_eval_samples import read_samples
 from sixtyfold.workflows.search_facts import balanced, first_of
 from sixtyfold.workflows.search_spec import SearchSpec
 
 if TYPE_CHECKING:
     from sixtyfold.engines.torch_engine import TorchEngine
 
+#: lm-eval keeps the logits of every position of a batch.
+_MOST_ON_CPU = 64
 _SCHEMA = {"fact_id": pl.String, "doc_id": pl.Int64, "relation": pl.String, "domain": pl.String,
            "split": pl.String, "level": pl.Int8}  # fmt: skip
 
@@ -50,9 +53,12 @@ class TaskQuestions(NamedTuple):
         from lm_eval.models.huggingface import HFLM
         from lm_eval.utils import handle_non_serializable
 
-        model = HFLM(
-            pretrained=engine.model, tokenizer=engine.tokenizer, batch_size=self.spec.batch
+        from sixtyfold.engines.memory import rows_that_fit
+
+        together = self.spec.batch or rows_that_fit(
+            engine.model, engine.context_length, _MOST_ON_CPU
         )
+        model = HFLM(pretrained=engine.model, tokenizer=engine.tokenizer, batch_size=together)
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bars, one a candidate
             found = simple_evaluate(
                 model=model,
@@ -69,8 +75,7 @@ class TaskQuestions(NamedTuple):
                 for sample in found["samples"][self.name]
             )
             log.write_text("\n".join(lines), encoding="utf-8")
-            options = {name: getattr(self.spec, name) for name in SampleOptions.model_fields}
-            answers = read_samples(log, SampleOptions(**options)).table
+            answers = read_samples(log, self.spec).table
         split = rows["split"][0]
         return answers.with_columns(domain=pl.lit("in"), split=pl.lit(split)).sort("fact_id")
 
@@ -88,23 +93,23 @@ def read_task(spec: SearchSpec) -> TaskQuestions:
     """
     manager, task = _load(spec)
     documents = list(task.eval_docs)
-    if len(documents) < 2:
+    different = len(set(map(_text, documents)))
+    if different < 2:
         raise BadInput(
-            f"task {spec.lm_eval_task} has {len(documents)} documents; half of them are to choose "
-            "on and half to report on, so at least two are needed"
+            f"task {spec.lm_eval_task} has {different} different documents; half of them are to "
+            "choose on and half to report on, so at least two are needed"
         )
     name = str(spec.lm_eval_task)
-    keys = [f"{name}#{number}" for number in range(len(documents))]
-    half = set(seeded_order(keys, spec.seed)[: -(-len(documents) // 2)])
+    half = first_half([_text(each) for each in documents], spec.seed)
     rows = pl.DataFrame(
         [
-            (key, number, name, "in", "dev" if number in half else "test", None)
-            for number, key in enumerate(keys)
+            (f"{name}#{number}", number, name, "in", "dev" if chosen_on else "test", None)
+            for number, chosen_on in enumerate(half)
         ],
         schema=_SCHEMA,
         orient="row",
     )
-    text = json.dumps([task.dump_config(), documents], default=str, sort_keys=True)
+    text = _text([task.dump_config(), documents])
     inputs = {"task": hashlib.sha256(text.encode()).hexdigest()[:16]}
     dev, test = (rows.filter(pl.col("split") == split) for split in ("dev", "test"))
     return TaskQuestions(
@@ -115,6 +120,22 @@ def read_task(spec: SearchSpec) -> TaskQuestions:
         name,
         manager,
     )
+
+
+def first_half(documents: Sequence[str], seed: int) -> list[bool]:
+    """Say of each document whether it is in the half to choose on; equal ones go to one half.
+
+    >>> sum(first_half(["a", "b", "c"], 0)), len(set(first_half(["a", "a"], 0)))
+    (2, 1)
+    """
+    different = list(dict.fromkeys(documents))
+    order = seeded_order(different, seed)[: -(-len(different) // 2)]
+    chosen_on = {different[place] for place in order}
+    return [each in chosen_on for each in documents]
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, default=str, sort_keys=True)
 
 
 def _load(spec: SearchSpec) -> tuple[Any, Any]:
@@ -135,4 +156,11 @@ def _load(spec: SearchSpec) -> tuple[Any, Any]:
             f"--lm-eval-task {name} is no single task of lm-eval{where}{hint}; groups of tasks "
             "cannot be searched on: name one task, with --include-path for your own"
         )
-    return manager, manager.load([name])["tasks"][name]
+    try:
+        return manager, manager.load([name])["tasks"][name]
+    except Exception as error:  # noqa: BLE001 - of files, of the data's host, of a task's own code
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise BadInput(
+            f"--lm-eval-task {name} could not be loaded ({reason}); "
+            f"'lm-eval validate --tasks {name}' says more"
+        ) from None

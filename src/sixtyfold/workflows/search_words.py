@@ -58,7 +58,7 @@ def arms_words(test: pl.DataFrame) -> pl.DataFrame:
                 cells[f"over {reference}"] = _difference(row, reference)
         if row["level_4"] is not None:
             cells["level 4"] = f"{_percent(row['level_4'])} of {row['level_4_n']}"
-        cells["could see"] = _points(row["tuned_could_see"]).removeprefix("+")
+        cells["could see"] = _detectable(row["tuned_could_see"])
         cells["facts"] = str(row["n"])
         rows.append(cells)
     return pl.DataFrame(rows, infer_schema_length=None).fill_null("")
@@ -107,6 +107,17 @@ def _interval(row: dict[str, Any], reference: str) -> str:
         _points(row[f"{reference}_{name}"]) for name in ("difference", "low", "high")
     )
     return f"{value} ({low} to {high})"
+
+
+def _detectable(share: float | None) -> str:
+    """Return the smallest difference that could be seen, in points.
+
+    >>> _detectable(0.0312), _detectable(6.6), _detectable(None)
+    ('3.1', 'none', '')
+    """
+    if share is not None and share > 1:  # too few facts: no difference of shares is that large
+        return "none"
+    return _points(share).removeprefix("+")
 
 
 def _points(share: float | None) -> str:

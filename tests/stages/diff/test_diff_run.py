@@ -165,6 +165,7 @@ def test_top_is_a_choice(tmp_path):
     done = diff(base, tuned, tmp_path / "out", top="50,2,50")
     for name in ("concentration", "group_concentration", "places"):
         assert sorted(set(done.table(name)["top_percent"])) == [2, 50]
+    assert DiffSpec.parse({"tuned": "t", "out": "o", "top": 12.3456789}).percents == (12.3456789,)
 
 
 def test_everything_continues_to_the_same_bytes(tmp_path, monkeypatch):

@@ -16,6 +16,8 @@ CHANGES = {
     "changed": 150,
     "share_changed": 0.15,
     "near_zero_base": 0,
+    "sum_relative": 50.0,
+    "sum_relative_near_zero": 0.0,
     "inexact": 0,
     "added_rows": 0,
     "update_norm": 0.5,
@@ -106,14 +108,57 @@ def test_notes_say_what_distorts():
     assert words.notes({**CHANGES, "share_changed": 1.0}, pl.Series([1.0, 60.0])) == []
     found = "\n".join(
         words.notes(
-            {**CHANGES, "near_zero_base": 3, "inexact": 4, "added_rows": 5},
+            {
+                **CHANGES,
+                "near_zero_base": 3,
+                "sum_relative_near_zero": 20.0,
+                "inexact": 4,
+                "added_rows": 5,
+            },
             pl.Series([1.0, 10.0, 20.0, 60.0]),
         )
     )
-    assert "3 base weights are 0 or nearly so" in found
+    assert "3 base weights are 0 or nearly so and hold 40.0% of Σr" in found
     assert "only 15.0% of the weights changed: restoring the top 20% undoes the whole" in found
     assert "4 base weights are not exact" in found
     assert "5 added embedding rows are in no figure" in found
+
+
+def test_a_few_zeros_among_many_weights_are_seen_by_what_they_hold(tmp_path, capsys):
+    base = random_values(shapes={"model.layers.0.mlp.up_proj.weight": (1200, 1000)})
+    for values in base.values():
+        values[np.abs(values) < 1e-4] = 1e-4
+        values[0, 0] = 0.0  # one of 1.2 million holds a visible part of the sum
+    tuned = {name: values + np.float32(1e-3) for name, values in base.items()}
+    names = [str(write_checkpoint(tmp_path / name, each)) for name, each in
+             (("base", base), ("tuned", tuned))]  # fmt: skip
+    out = ["--out", str(tmp_path / "out"), "--top", "1"]
+    assert run_command(["diff", "--base", names[0], "--tuned", names[1], *out]) == 0
+    printed = capsys.readouterr().out
+    assert "|base| ≥ 1e-6" in printed
+    totals = finished(tmp_path / "out").json("changes")
+    held = 100 * totals["sum_relative_near_zero"] / totals["sum_relative"]
+    assert totals["sum_relative_near_zero"] == pytest.approx(1e5, rel=1e-3)
+    assert f"1 base weights are 0 or nearly so and hold {held:.1f}% of Σr" in printed
+
+
+def test_a_region_without_matrices_can_be_shown(pair, tmp_path, capsys):
+    command, _ = pair
+    region = ["--region", "*.q_proj.bias", "--spectrum", "--out", str(tmp_path / "out")]
+    assert run_command([*command, *region]) == 0
+    printed = capsys.readouterr().out
+    assert "the region has no matrix: 1 tensors left out of the spectrum" in printed
+    assert "top 10% of the region is less than half a weight" in printed
+
+
+def test_a_top_of_no_weight_lies_nowhere(pair, tmp_path, capsys):
+    command, _ = pair
+    options = ["--region", "*.q_proj.bias", "--out", str(tmp_path / "out"), "--json"]
+    assert run_command([*command, *options]) == 0
+    json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    places = finished(tmp_path / "out").table("places").sort("top_percent")
+    assert places["share_of_top"].to_list() == [None] * 4 + [1.0] * 3
+    assert places["top_weights"].to_list() == [0, 0, 0, 0, 1, 2, 2]
 
 
 def test_changed_line():

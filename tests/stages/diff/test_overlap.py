@@ -80,7 +80,7 @@ def test_equals_brute_force(tmp_path, monkeypatch, chunk):
     base = random_values()
     one, other = moved(base, seed=1), moved(base, seed=2)
     tensors = three(tmp_path, base, one, other)
-    tops = [5.0, 20.0, 60.0, 100.0]
+    tops = [5.0, 20.0, 50.0, 100.0]
     found = overlap(tensors, tops, 0)
     names = [tensor.name for tensor, _ in tensors]
     before, first, second = (
@@ -92,6 +92,9 @@ def test_equals_brute_force(tmp_path, monkeypatch, chunk):
         scores = [np.abs(each) / (divisor if measure == "relative" else 1) for each in changes]
         for top in tops:
             number = round(top / 100 * before.size)
+            if number > min(np.count_nonzero(each) for each in changes):
+                assert top == 100
+                continue
             sets = [set(np.argsort(-each, kind="stable")[:number].tolist()) for each in scores]
             common = sorted(sets[0] & sets[1])
             row = rows_of(found)[measure, top]
@@ -102,6 +105,18 @@ def test_equals_brute_force(tmp_path, monkeypatch, chunk):
             both = np.count_nonzero(signs)
             expected = np.count_nonzero(signs > 0) / both if both else None
             assert row["sign_agreement"] == expected
+
+
+def test_a_top_of_unchanged_weights_says_nothing(tmp_path):
+    base = {NAME: [1, 1, 1, 1, 1]}
+    one, other = {NAME: [2, 3, 1, 1, 1]}, {NAME: [1, 1, 1, 2, 3]}
+    rows = rows_of(overlap(three(tmp_path, base, one, other), [40.0, 60.0], 0))
+    for measure in ("relative", "absolute"):
+        assert rows[measure, 40]["share_common"] == 0
+        # the third weight of both tops did not change: the first that did not, by position
+        assert rows[measure, 60]["weights"] == 3
+        for name in ("common", "share_common", "jaccard", "null_share_common"):
+            assert rows[measure, 60][name] is None
 
 
 def big_base(seed=0):

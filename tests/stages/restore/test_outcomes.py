@@ -19,7 +19,7 @@ from made_up_checkpoints import (
     write_checkpoint,
     write_pair,
 )
-from restoring_by_sorting import CHUNK, DTYPES, brute_force_in_groups, pairs
+from restoring_by_sorting import CHUNK, DTYPES, brute_force_in_groups, pairs, share_of
 from sixtyfold.core import checkpoint_pair
 from sixtyfold.core.checkpoint_pair import open_pair
 from sixtyfold.core.float_formats import choose, to_float32
@@ -82,7 +82,7 @@ def test_equals_a_brute_force_sort_of_every_group(pair, rule, scope, dtypes, per
             assert told["moved"] == moves
             assert told["remaining"] == pytest.approx(left)
             groups = [sum(each.numel for each in ranking.tensors) for ranking in rankings]
-            assert told["restored"] == sum(round(percent / 100 * size) for size in groups)
+            assert told["restored"] == sum(share_of(percent, size) for size in groups)
 
 
 @pytest.mark.parametrize("rule", sorted(RULES))

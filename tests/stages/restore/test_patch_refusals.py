@@ -173,3 +173,63 @@ def test_a_full_disk_leaves_no_patch(tmp_path, monkeypatch):
     with pytest.raises((BadInput, OSError), match=r"disk|No space"):
         restore(base, tuned, tmp_path / "p", as_patch=True, patch_values=True)
     assert {path.name for path in (tmp_path / "p").iterdir()} == {"plan.json", ".lock"}
+
+
+def change(patch, **parts):
+    """Write other parts into a patch."""
+    content = json.loads((patch / "patch.json").read_text())
+    (patch / "patch.json").write_text(json.dumps({**content, **parts}))
+
+
+@pytest.mark.parametrize("name", ["../victim", "/absolute/victim", "other.safetensors"])
+def test_a_patch_touches_only_the_weight_files_of_its_models(tmp_path, name):
+    """A patch is downloaded text: what it names must not be read, and above all not removed."""
+    base, tuned = write_pair(tmp_path)
+    made = restore(base, tuned, tmp_path / "p", as_patch=True)
+    victim = tmp_path / "victim"
+    victim.write_text("dear")
+    name = str(victim) if name.startswith("/") else name
+    change(made.path, files={**made.json("patch")["files"], name: "0" * 64})
+    with pytest.raises(Corrupted, match="has other weight files than its models make"):
+        rebuild(tmp_path / "p", base, tuned, tmp_path / "o")
+    assert victim.read_text() == "dear"
+    assert not list((tmp_path / "o").glob("*.safetensors"))
+
+
+def test_a_patch_without_hashes_is_no_way_around_them(tmp_path):
+    base, tuned = write_pair(tmp_path)
+    restore(base, tuned, tmp_path / "p", as_patch=True)
+    change(tmp_path / "p", files={})
+    with pytest.raises(Corrupted, match="has other weight files"):
+        rebuild(tmp_path / "p", base, tuned, tmp_path / "o")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"files": [1]},
+        {"files": {"model.safetensors": 3}},
+        {"recipe": [1]},
+        {"form": [1]},
+        {"form": "other"},
+        {"form": "factor", "recipe": {"region": "all", "alpha": "x"}},
+        {"form": "factor", "recipe": {"region": "all", "alpha": None}},
+        {"recipe": {"region": "all", "rule": "relative", "seed": float("inf"), "cuts": [
+            {"tensors": [], "ends": {}, "number": 1, "key": 1}]}},
+    ],
+)  # fmt: skip
+def test_parts_of_another_kind_are_one_line(tmp_path, parts):
+    base, tuned = write_pair(tmp_path)
+    restore(base, tuned, tmp_path / "p", as_patch=True)
+    change(tmp_path / "p", **parts)
+    with pytest.raises(Corrupted, match=r"patch.json (is no patch|does not fit)"):
+        rebuild(tmp_path / "p", base, tuned, tmp_path / "o")
+
+
+def test_a_patch_without_its_table_is_told_before_anything_is_written(tmp_path):
+    base, tuned = write_pair(tmp_path)
+    made = restore(base, tuned, tmp_path / "p", as_patch=True)
+    (made.path / "restored_weights.parquet").unlink()
+    with pytest.raises(BadInput, match="there is no table"):
+        rebuild(tmp_path / "p", base, tuned, tmp_path / "o")
+    assert not (tmp_path / "o").exists()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made_up_checkpoints import float_weights, in_dtype, write_checkpoint
-from restoring_by_sorting import CHUNK, DTYPES, brute_force, pairs
+from restoring_by_sorting import CHUNK, DTYPES, brute_force, pairs, share_of
 from sixtyfold.core import checkpoint_pair
 from sixtyfold.core.checkpoint_pair import open_pair
 from sixtyfold.core.errors import Corrupted
@@ -57,6 +57,14 @@ def test_equals_a_brute_force_sort(pair, rule, dtypes, percents, shards):
                 got = whole_tensor(plan, tensor)
                 # bits, not values: a zero keeps its sign
                 assert got.tobytes() == expected[tensor.name].astype(np.float32).tobytes()
+
+
+def test_a_share_is_what_is_written_and_not_its_float():
+    assert share_count(7, 150) == 10  # 10.5, halves to even; 7 / 100 * 150 is a little more
+    assert share_count(0.7, 1500) == 10
+    for percent in (1, 3, 5, 7, 10, 20, 29, 40, 60, 0.1, 2.5, 100 / 3):
+        for numel in (1, 49, 50, 150, 550, 12_345):
+            assert share_count(percent, numel) == share_of(percent, numel)
 
 
 def test_ties_go_by_tensor_name_then_position(tmp_path):

@@ -8,7 +8,8 @@ import polars as pl
 
 from sixtyfold.core.answer_files import Answers, read_answers
 from sixtyfold.core.errors import BadInput
-from sixtyfold.core.lm_eval_samples import SampleOptions, check_same_questions
+from sixtyfold.core.lm_eval_options import SampleOptions
+from sixtyfold.core.lm_eval_samples import check_same_questions
 from sixtyfold.core.stage import Finished, finished, open_stage
 from sixtyfold.stages.compare.comparison import comparison
 from sixtyfold.stages.compare.spec import CompareSpec

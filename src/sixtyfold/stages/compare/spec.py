@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from sixtyfold.core.lm_eval_samples import SampleOptions
+from sixtyfold.core.lm_eval_options import SampleOptions
 from sixtyfold.core.spec import Spec, StageSpec
 
 

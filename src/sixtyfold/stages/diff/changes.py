@@ -40,6 +40,7 @@ CHANGES_SCHEMA = pl.Schema(
         "sum_relative": pl.Float64(),
         "sum_base_squared": pl.Float64(),
         "near_zero": pl.Int64(),
+        "sum_relative_near_zero": pl.Float64(),
         "inexact": pl.Int64(),
         "added_rows": pl.Int64(),
         "dtype_base": pl.String(),
@@ -53,6 +54,12 @@ MEASURES = ("relative", "nonzero-base relative", "absolute")
 BF16_MEASURE = "bf16 relative"
 #: The update itself, and what it is compared with.
 KINDS = ("update", "permutation", "gaussian")
+
+
+_SUMS = (
+    *("sum_abs", "sum_squared", "sum_relative", "sum_base_squared"),
+    "sum_relative_near_zero",
+)
 
 
 class TensorChanges(NamedTuple):
@@ -77,7 +84,7 @@ def tensor_changes(
     Raises:
         Corrupted: a weight is not a finite number.
     """
-    sums = dict.fromkeys(("sum_abs", "sum_squared", "sum_relative", "sum_base_squared"), 0.0)
+    sums = dict.fromkeys(_SUMS, 0.0)
     numbers = dict.fromkeys(("changed", "near_zero", "inexact"), 0)
     profiles: dict[tuple[str, str], Profile] = {}
     for chunk in tensor.chunks():
@@ -124,7 +131,9 @@ def _add_sums(
     sums["sum_base_squared"] += sum_of_squares(chunk.base)
     sums["sum_relative"] += float(relative.sum(dtype=np.float64))
     numbers["changed"] += int(np.count_nonzero(update))
-    numbers["near_zero"] += int(np.count_nonzero(np.abs(chunk.base) < NEAR_ZERO))
+    near = np.abs(chunk.base) < NEAR_ZERO
+    numbers["near_zero"] += int(np.count_nonzero(near))
+    sums["sum_relative_near_zero"] += float(relative[near].sum(dtype=np.float64))
     numbers["inexact"] += chunk.inexact
 
 

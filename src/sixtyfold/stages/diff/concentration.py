@@ -185,8 +185,9 @@ def places(profiles: Profiles, changes: pl.DataFrame, tops: Sequence[float]) -> 
 
     Returns:
         one row per percentage, layer and block: `numel`, `top_weights` (the bucket in which the top
-        ends, under one percent wide, is dealt out in proportion), `share_of_top`,
-        `share_of_region`. `places_by` sums it as arXiv 2509.16596, tables 9 and 10, do.
+        ends, under one percent wide, is dealt out in proportion), `share_of_top` (null where the
+        percentage is less than half a weight), `share_of_region`. `places_by` sums it as arXiv
+        2509.16596, tables 9 and 10, do.
     """
     spots = changes.filter("in_region").select("tensor", "layer", "block", "numel").sort("tensor")
     numbers = [
@@ -204,7 +205,7 @@ def places(profiles: Profiles, changes: pl.DataFrame, tops: Sequence[float]) -> 
             .agg(pl.col("numel").sum(), pl.col("top_weights").sum())
             .with_columns(
                 top_percent=pl.lit(top),
-                share_of_top=pl.col("top_weights") / pl.col("top_weights").sum(),
+                share_of_top=_share_of(pl.col("top_weights"), float(sum(taken))),
                 share_of_region=pl.col("numel") / region,
             )
         )
@@ -212,11 +213,20 @@ def places(profiles: Profiles, changes: pl.DataFrame, tops: Sequence[float]) -> 
     return pl.concat(frames).select(*columns, "share_of_top", "share_of_region").sort(columns[:3])
 
 
+def _share_of(part: pl.Expr, whole: float) -> pl.Expr:
+    return part / whole if whole else pl.lit(None, dtype=pl.Float64)
+
+
 def places_by(table: pl.DataFrame, by: str) -> pl.DataFrame:
     """Sum `places` by `layer` or by `block`; `share_restored` is the share of its own weights."""
     return (
         table.group_by("top_percent", by, maintain_order=True)
-        .agg(pl.col("numel", "top_weights", "share_of_top", "share_of_region").sum())
+        .agg(
+            pl.col("numel", "top_weights", "share_of_region").sum(),
+            share_of_top=pl.when(pl.col("share_of_top").is_not_null().all()).then(
+                pl.col("share_of_top").sum()
+            ),
+        )
         .with_columns(share_restored=pl.col("top_weights") / pl.col("numel"))
         .sort("top_percent", by)
     )

@@ -96,7 +96,9 @@ def overlap(
         `common` (how many are in both tops), `share_common` (of the top), `jaccard` (common over
         all that are in one of them), `sign_agreement` (share of the common ones, changed in both,
         that moved in one direction; null where there is none), and the same three with the prefix
-        `null_` for the shuffled update; totals over all weights of the region.
+        `null_` for the shuffled update; totals over all weights of the region. All are null where
+        one of the models changed fewer weights than the top has: the rest of such a top is
+        unchanged weights in the order of their names, the same ones in both.
 
     Raises:
         Corrupted: a weight of the second model is not a finite number.
@@ -118,12 +120,18 @@ def overlap(
             sums.add(each)
             for name, counted in by_measure.items():
                 counted.add(each, each.scores[name])
+    totals = sums.totals(numel)
     rows = [
-        {"measure": name, "top_percent": top, "weights": number, **counted.figures(position)}
+        {
+            "measure": name,
+            "top_percent": top,
+            "weights": number,
+            **(counted.figures(position) if number <= sums.least_changed else {}),
+        }
         for name, counted in by_measure.items()
         for position, (top, number) in enumerate(zip(tops, wanted, strict=True))
     ]
-    return Overlap(pl.DataFrame(rows, schema_overrides=_FLOATS), sums.totals(numel))
+    return Overlap(pl.DataFrame(rows, OVERLAP_SCHEMA), totals)
 
 
 def _updates(one: PairedTensor, other: PairedTensor, seed: int) -> Iterator[_Updates]:
@@ -151,7 +159,16 @@ def _flat(updates: _Updates) -> list[Floats]:
 
 
 _NAMES = ("common", "share_common", "jaccard", "sign_agreement")
-_FLOATS = dict.fromkeys(("sign_agreement", "null_sign_agreement"), pl.Float64)
+OVERLAP_SCHEMA = pl.Schema(
+    {
+        "measure": pl.String(),
+        "top_percent": pl.Float64(),
+        "weights": pl.Int64(),
+        "common": pl.Int64(),
+        **{name: pl.Float64() for name in _NAMES[1:]},
+        **{f"null_{name}": pl.Float64() for name in _NAMES[1:]},
+    }
+)
 
 
 class _Joint:
@@ -237,6 +254,11 @@ class _Sums:
         for prefix, signs in (("", updates.signs), ("null_", updates.null_signs)):
             self._values[f"{prefix}both"] += int(np.count_nonzero(signs))
             self._values[f"{prefix}agree"] += int(np.count_nonzero(signs > 0))
+
+    @property
+    def least_changed(self) -> int:
+        """How many weights the model that changed fewer changed."""
+        return int(min(self._values["one"], self._values["other"]))
 
     def totals(self, numel: int) -> dict[str, float | int | None]:
         dot, null_dot, one, other = (float(each) for each in self._dots)

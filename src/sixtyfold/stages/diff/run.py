@@ -39,6 +39,12 @@ class _Models(NamedTuple):
         other = {} if self.other is None else {"other": self.other.inputs["tuned"]}
         return {**self.tuned.inputs, **other}
 
+    def check_unchanged(self) -> None:
+        """Look at all of them again; raises what `PairModels.check_unchanged` raises."""
+        self.tuned.check_unchanged()
+        if self.other is not None:
+            self.other.check_unchanged()
+
 
 def run(spec: DiffSpec) -> Finished:
     """Measure what changed in the weights.
@@ -69,6 +75,7 @@ def run(spec: DiffSpec) -> Finished:
                 tables["overlap"] = _overlap(others, spec, stage)
         for name, table in tables.items():
             stage.write_table(name, table)
+        models.check_unchanged()
         return stage.finish({name: table.height for name, table in tables.items()}, **extra)
 
 
@@ -152,6 +159,7 @@ def totals(changes: pl.DataFrame) -> dict[str, int | float]:
         "inexact": int(region["inexact"].sum()),
         "added_rows": int(changes["added_rows"].sum()),
         "sum_relative": math.fsum(region["sum_relative"]),
+        "sum_relative_near_zero": math.fsum(region["sum_relative_near_zero"]),
         "sum_abs": math.fsum(region["sum_abs"]),
         "update_norm": math.sqrt(math.fsum(region["sum_squared"])),
         "base_norm": math.sqrt(math.fsum(region["sum_base_squared"])),

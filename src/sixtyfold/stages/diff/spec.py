@@ -21,7 +21,7 @@ def _read_top(top: float | str) -> str:
         raise ValueError("percentages are given as 20 or as 1,3,5") from None
     if not all(0 < percent <= 100 for percent in percents):
         raise ValueError("a percentage is above 0 and at most 100")
-    return ",".join(f"{each:g}" for each in percents)
+    return ",".join(f"{each:.12g}" for each in percents)
 
 
 class DiffSpec(StageSpec):

@@ -20,8 +20,8 @@ OVERLAP_FOOT = (
     "shuffled: the same with the other update in random order within each tensor. By relative "
     "change even unrelated updates share their top: both divide by the same base"
 )
-#: Share of exactly or nearly zero base weights that alone hold a visible part of the change.
-_NEAR_ZERO_SHARE = 1e-6
+#: Share of Σr from which the weights whose base is zero or nearly so are worth a second figure.
+_VISIBLE = 0.001
 #: Percentage at which places are shown, where it was asked for; else the nearest one.
 _SHOWN_TOP = 10.0
 
@@ -52,9 +52,10 @@ def concentration_table(concentration: pl.DataFrame, changes: dict[str, Any]) ->
 
     Args:
         concentration: the table of this name.
-        changes: `changes.json`; without zeros in the base the second figure says nothing new.
+        changes: `changes.json`; where base weights near zero hold nothing of Σr the second figure
+            says nothing new.
     """
-    zeros = changes["near_zero_base"] > _NEAR_ZERO_SHARE * changes["weights"]
+    zeros = _share_near_zero(changes) > _VISIBLE
     shown = ["relative", *(["nonzero-base relative"] if zeros else []), "absolute", BF16_MEASURE]
     rows = concentration.filter(pl.col("measure").is_in(shown))
     return pl.DataFrame(
@@ -110,6 +111,8 @@ def layers_line(places: pl.DataFrame) -> str:
     )
     if rows.is_empty():
         return f"none of the top {top:g}% lies inside a layer"
+    if rows["share_of_top"].has_nulls():
+        return f"top {top:g}% of the region is less than half a weight"
     ordered = rows.sort("share_of_top", "layer").to_dicts()
     least, most = ordered[0], ordered[-1]
     return (
@@ -130,7 +133,7 @@ def spectrum_table(spectrum: pl.DataFrame) -> pl.DataFrame:
         spectrum: the table of this name.
     """
     rows = []
-    for (block,), part in spectrum.group_by("block", maintain_order=True):
+    for (block,), part in spectrum.sort("block").group_by("block", maintain_order=True):
         row = {
             "block": block,
             "matrices": part.height,
@@ -142,7 +145,7 @@ def spectrum_table(spectrum: pl.DataFrame) -> pl.DataFrame:
             chance = _median(part[f"chance_{rank}"], "{:.1f}%", 100)
             row[f"rank {rank} (chance)"] = f"{share} ({chance})"
         rows.append(row)
-    return pl.DataFrame(rows).sort("block")
+    return pl.DataFrame(rows)
 
 
 def spectrum_line(spectrum: pl.DataFrame, no_matrices: int) -> str:
@@ -154,6 +157,8 @@ def spectrum_line(spectrum: pl.DataFrame, no_matrices: int) -> str:
     """
     error = float(spectrum["error"].to_numpy().max(initial=0.0))
     how = "all singular values found"
+    if spectrum.is_empty():
+        return f"the region has no matrix: {no_matrices} tensors left out of the spectrum"
     if error:
         how = f"of large matrices the largest found; a share may be too low by {100 * error:.2f}%"
     left = f"; {no_matrices} tensors that are no matrices left out" if no_matrices else ""
@@ -203,10 +208,11 @@ def notes(changes: dict[str, Any], tops: pl.Series) -> list[str]:
         tops: percentages of the concentration.
     """
     lines = []
-    if changes["near_zero_base"] > _NEAR_ZERO_SHARE * changes["weights"]:
+    near_zero = _share_near_zero(changes)
+    if near_zero > _VISIBLE:
         lines.append(
-            f"- {changes['near_zero_base']:,} base weights are 0 or nearly so; divided by 1e-8 "
-            "they hold most of Σr: read the second figure, without |base| < 1e-6"
+            f"- {changes['near_zero_base']:,} base weights are 0 or nearly so and hold "
+            f"{100 * near_zero:.1f}% of Σr: read the second figure too, without |base| < 1e-6"
         )
     everything = [top for top in tops.unique().sort() if top / 100 >= changes["share_changed"] > 0]
     if everything:
@@ -222,6 +228,12 @@ def notes(changes: dict[str, Any], tops: pl.Series) -> list[str]:
     if changes["added_rows"]:
         lines.append(f"- {changes['added_rows']:,} added embedding rows are in no figure")
     return lines
+
+
+def _share_near_zero(changes: dict[str, Any]) -> float:
+    """Return the share of Σr that weights with |base| < 1e-6 hold."""
+    whole = changes["sum_relative"]
+    return float(changes["sum_relative_near_zero"] / whole) if whole else 0.0
 
 
 def overlap_line(totals: dict[str, Any]) -> str:

@@ -18,9 +18,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from sixtyfold.core.checkpoint_pair import CheckpointPair
+from sixtyfold.core.checkpoint_pair import CheckpointPair, PairedTensor
 from sixtyfold.core.errors import BadInput
-from sixtyfold.core.float_formats import FLOAT_FORMATS, Floats
+from sixtyfold.core.float_formats import Floats
 from sixtyfold.core.tensor_names import Region
 from sixtyfold.core.threads import in_order
 from sixtyfold.stages.restore.alternatives import FAMILIES, FamilyName
@@ -30,6 +30,7 @@ from sixtyfold.stages.restore.plans import (
     Plan,
     RankedPlan,
     squares_left,
+    stored_squares,
     whole_tensor,
 )
 from sixtyfold.stages.restore.rules import RuleName
@@ -141,6 +142,27 @@ class Candidates:
             f"where {share:.4f} is wanted: {reason}"
         )
 
+    def rounded_off(self, candidate: Candidate) -> str | None:
+        """Say in one line how far a checkpoint of a candidate is from the norm it was made for.
+
+        New weights are rounded to the tuned model's number format where they are stored.
+
+        Returns:
+            None where they meet the norm, and for what has no `aim`.
+        """
+        kinds = sorted({tensor.tuned.dtype for tensor in self.update.tensors})
+        if candidate.aim is None or set(kinds) <= {"F32", "F64"}:  # these hold what is computed
+            return None
+        parts = in_order(partial(_stored_squares, candidate.plan), self.update.tensors)
+        stored = self.update.share_left(parts)
+        if abs(stored - candidate.aim) <= SAME_NORM * candidate.aim:
+            return None
+        return (
+            f"family '{candidate.family}' leaves {stored:.4f} of the update's norm where "
+            f"{candidate.aim:.4f} is wanted: its weights are rounded to {' and '.join(kinds)}, "
+            "whose steps are wide beside the update; a tuned model in float32 has finer ones"
+        )
+
     def remaining_norm(self, plan: Plan) -> float:
         """Return ‖repaired − base‖₂ over the region, summed in float64."""
         return math.sqrt(math.fsum(in_order(partial(squares_left, plan), self.update.tensors)))
@@ -162,12 +184,6 @@ class Candidates:
             for name in (tensor.name, *repeats.get(tensor.name, [])):
                 yield name, weights
 
-    def tuned_model(self) -> Iterator[tuple[str, Floats]]:
-        """Give every weight of the tuned model, outside the region too, as `tensors` does."""
-        for tensor in self.pair.tensors.values():
-            if tensor.base is not None and tensor.tuned.dtype in FLOAT_FORMATS:
-                yield tensor.name, whole_tensor(self.tuned.plan, tensor)
-
     def _measured(self, family: FamilyName, plans: Sequence[Plan]) -> list[Candidate]:
         left = FAMILIES[family].left(self.update, plans) if plans else []
         return [_candidate(family, plan, share) for plan, share in zip(plans, left, strict=True)]
@@ -180,6 +196,11 @@ def _candidate(family: FamilyName, plan: Plan, left: float) -> Candidate:
     if isinstance(plan, InterpolatedPlan):
         alpha = left = plan.alpha
     return Candidate(family, percent, alpha, left, plan)
+
+
+def _stored_squares(plan: Plan, tensor: PairedTensor) -> float:
+    dtype = tensor.tuned.dtype
+    return math.fsum(stored_squares(repaired, dtype) for repaired in plan.chunks(tensor))
 
 
 def _check_share(remaining: float) -> None:

@@ -15,7 +15,7 @@ from sixtyfold.core.checkpoint_pair import Chunk, PairedTensor
 from sixtyfold.core.float_formats import Array, Keys, choose, sum_of_squares
 from sixtyfold.core.tensor_names import Region
 from sixtyfold.core.threads import in_order
-from sixtyfold.stages.restore.plans import Plan, remaining_squares
+from sixtyfold.stages.restore.plans import Plan, stored_squares
 from sixtyfold.stages.restore.rules import RuleName
 from sixtyfold.stages.restore.threshold import Aim, Cut, Ranking, cut, share_count
 
@@ -34,7 +34,7 @@ class Piece(NamedTuple):
     inexact: int
     """Base weights that the tuned dtype cannot hold exactly."""
     remaining: float
-    """Σ (weight − base)², float64."""
+    """Σ (weight − base)² of the stored weights, float64."""
 
 
 class Outcome(Protocol):
@@ -68,7 +68,7 @@ class OnePlan(NamedTuple):
         """Go through the plan's runs; see `Outcome`."""
         for tensor in tensors:
             for found in self.plan.chunks(tensor):
-                remaining = remaining_squares(found)
+                remaining = stored_squares(found, tensor.tuned.dtype)
                 inexact = found.chunk.inexact
                 yield [Piece(found.raw, found.restored, found.moved, inexact, remaining)]
 

@@ -36,6 +36,7 @@ from sixtyfold.stages.restore.threshold import Cut, Ranking
 from sixtyfold.stages.restore.write import RESTORED_SCHEMA, stream_file
 
 FORMAT = 1
+_FORMS = ("threshold", "factor", "options", "values")
 _NOT_IN_A_RECIPE = {"base", "tuned", "revision", "allow_pickle", "out", "plan", "as_patch"}
 
 WorkOut = Callable[[Mapping[str, Any], CheckpointPair], Outcome]
@@ -69,9 +70,21 @@ class Patch(NamedTuple):
             value = dict(read_json(path))
             if value.pop("format") != FORMAT:
                 raise Corrupted(f"{path} is of another version of sixtyfold; make the patch again")
-            return cls(directory, **value)
+            found = cls(directory, **value)
+            found._check()
         except (KeyError, TypeError, ValueError) as error:
             raise Corrupted(f"{path} is no patch ({error!r}); make it again") from None
+        return found
+
+    def _check(self) -> None:
+        """Raise ValueError or TypeError where a part is of another kind than a patch has."""
+        texts = [self.form, self.base, self.tuned]
+        if isinstance(self.files, dict):
+            texts += self.files.values()
+        if not all(isinstance(each, str) for each in texts) or self.form not in _FORMS:
+            raise ValueError(f"form {self.form!r}")
+        if not isinstance(self.files, dict) or not isinstance(self.recipe, dict):
+            raise TypeError("no files or no recipe")
 
     def recorded(self) -> dict[str, Any]:
         """Return what `patch.json` says."""
@@ -94,9 +107,9 @@ class Patch(NamedTuple):
             if self.form == "values":
                 return PatchedTuned(self.recipe["region"], PatchValues(self.directory))
             if self.form == "factor":
-                return OnePlan(InterpolatedPlan(self.recipe["region"], self.recipe["alpha"]))
+                return OnePlan(InterpolatedPlan(self.recipe["region"], float(self.recipe["alpha"])))
             return _cuts_of(self.recipe, pair)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise Corrupted(
                 f"{self.directory / 'patch.json'} does not fit its models ({error!r}); make it "
                 "again"

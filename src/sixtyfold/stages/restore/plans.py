@@ -16,7 +16,7 @@ import numpy as np
 from sixtyfold.core.checkpoint_pair import CHUNK, Chunk, PairedTensor
 from sixtyfold.core.float_formats import Array, Floats, Keys, convert, sum_of_squares, to_float32
 from sixtyfold.core.tensor_names import Region
-from sixtyfold.stages.restore.threshold import Cut, Mask, Ranking
+from sixtyfold.stages.restore.threshold import Cut, Mask, Ranking, refuse_non_finite
 
 
 class Repaired(NamedTuple):
@@ -132,12 +132,18 @@ def masked_squares(plans: Sequence[MaskedPlan], tensor: PairedTensor) -> list[fl
 
 
 def scaled(tensor: PairedTensor, factor: float) -> Iterator[Repaired]:
-    """Go through base + factor · update, float32; 0 and 1 give base and tuned bit for bit."""
+    """Go through base + factor · update, float32; 0 and 1 give base and tuned bit for bit.
+
+    Raises:
+        Corrupted: a weight is not a finite number.
+    """
     for chunk in tensor.chunks():
+        update = chunk.update
+        refuse_non_finite(tensor.name, update)
         if factor in {0.0, 1.0}:
             yield one_side(chunk, restored=factor == 0.0)
         else:
-            values = chunk.base + np.float32(factor) * chunk.update
+            values = chunk.base + np.float32(factor) * update
             yield between(chunk, values, tensor.tuned.dtype)
 
 
@@ -180,13 +186,15 @@ def one_side(chunk: Chunk, *, restored: bool) -> Repaired:
 
 
 def squares_left(plan: Plan, tensor: PairedTensor) -> float:
-    """Return Σ (value − base)² of one tensor after a plan, float64."""
-    return math.fsum(remaining_squares(repaired) for repaired in plan.chunks(tensor))
+    """Return Σ (value − base)² of one tensor after a plan, before rounding, float64."""
+    return math.fsum(
+        sum_of_squares(repaired.values - repaired.chunk.base) for repaired in plan.chunks(tensor)
+    )
 
 
-def remaining_squares(repaired: Repaired) -> float:
-    """Return Σ (value − base)² of a run of repaired weights, float64."""
-    return sum_of_squares(repaired.values - repaired.chunk.base)
+def stored_squares(repaired: Repaired, dtype: str) -> float:
+    """Return Σ (weight − base)² of a run as the tuned model's number format holds it, float64."""
+    return sum_of_squares(to_float32(repaired.raw, dtype) - repaired.chunk.base)
 
 
 def whole_tensor(plan: Plan, tensor: PairedTensor) -> Floats:

@@ -23,7 +23,12 @@ from sixtyfold.stages.restore.patch import Patch
 from sixtyfold.stages.restore.rebuild_spec import RebuildSpec
 from sixtyfold.stages.restore.run import outcome_of
 from sixtyfold.stages.restore.spec import RestoreSpec
-from sixtyfold.stages.restore.write import bytes_to_write, copy_companions, write_weights
+from sixtyfold.stages.restore.write import (
+    bytes_to_write,
+    copy_companions,
+    weight_files,
+    write_weights,
+)
 
 
 def run(spec: RebuildSpec) -> Finished:
@@ -41,16 +46,19 @@ def run(spec: RebuildSpec) -> Finished:
     patch = Patch.read(made.path)
     if "restored" not in made.manifest:
         raise Corrupted(f"{made.path / 'manifest.json'} lacks the counts; make the patch again")
+    counted = made.table("restored_weights")
     models = _models(spec, patch)
     inputs = {**models.inputs, "patch": file_sha256(made.path / "patch.json")[:16]}
     with open_stage("rebuild", spec, inputs) as stage:
         if stage.complete:
             return finished(spec.out, "rebuild")
         pair = models.open()
+        _check_names(patch, pair)
         with stage.timed("write"):
             write_weights(pair, patch.outcome(pair, _worked_out), [stage])
         _verify(patch, stage)
-        table = stage.write_table("restored_weights", made.table("restored_weights"))
+        models.check_unchanged()
+        table = stage.write_table("restored_weights", counted)
         _copy_card(made.path, spec.out)
         copy_companions(pair, spec.out)
         rows = {"restored_weights": table.height}
@@ -84,6 +92,17 @@ def _models(spec: RebuildSpec, patch: Patch) -> PairModels:
                 f"made of (fingerprint {models.inputs[name]}, the patch has {wanted}); give that"
             )
     return models
+
+
+def _check_names(patch: Patch, pair: CheckpointPair) -> None:
+    """Refuse a patch of other files: all that is written is compared, and nothing else touched."""
+    written = set(weight_files(pair))
+    if patch.files.keys() != written:
+        name = min(patch.files.keys() ^ written)
+        raise Corrupted(
+            f"{patch.directory / 'patch.json'} has other weight files than its models make "
+            f"({name!r}); make the patch again"
+        )
 
 
 def _verify(patch: Patch, stage: StageDirectory) -> None:

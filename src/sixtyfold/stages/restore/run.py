@@ -31,6 +31,7 @@ from sixtyfold.stages.restore.threshold import share_count
 from sixtyfold.stages.restore.write import (
     bytes_to_write,
     copy_companions,
+    remove_unfinished,
     weight_files,
     write_weights,
 )
@@ -49,12 +50,12 @@ def run(spec: RestoreSpec) -> Finished:
         `path` names the directory of each checkpoint.
 
     Raises:
-        BadInput: a model is missing or unsafe, the two do not fit, the region is empty, the output
-            lies in an input, or the disk is full.
+        BadInput: a model is missing or unsafe or was changed while it was read, the two do not fit,
+            the region is empty, the output is an input, or the disk is full.
         Corrupted: a weight file is broken or holds NaN.
     """
     models = _models(spec)
-    if len(spec.percents) == 1:
+    if len(spec.percents) <= 1:
         return _restored([spec], models)[0]
     with open_stage("restore-shares", spec, models.inputs) as stage:
         specs = spec.each()
@@ -73,7 +74,7 @@ def plan(spec: RestoreSpec) -> dict[str, Any]:
     """Return what a run would write, without doing it; raises what `run` raises."""
     pair = _models(spec).open()
     tensors = pair.region(spec.where)
-    size = None if spec.as_patch else bytes_to_write(pair) * len(spec.percents)
+    size = None if spec.as_patch else bytes_to_write(pair) * len(spec.each())
     found = {"region_weights": sum(each.numel for each in tensors), "bytes": size}
     if spec.rule not in RULES or spec.remaining is not None:
         return {**found, "restored": None}
@@ -111,6 +112,8 @@ def _restored(specs: Sequence[RestoreSpec], models: PairModels) -> list[Finished
 def _restore(todo: Sequence[tuple[RestoreSpec, StageDirectory]], models: PairModels) -> None:
     pair = models.open()
     specs, stages = [each for each, _ in todo], [stage for _, stage in todo]
+    for stage in stages:
+        remove_unfinished(stage.path)
     with stages[0].timed("rank"):
         outcome, notes = outcome_of(specs, pair)
     with stages[0].timed("write"):
@@ -118,9 +121,10 @@ def _restore(todo: Sequence[tuple[RestoreSpec, StageDirectory]], models: PairMod
             tables = write_patches(pair, outcome, stages, models.inputs, specs[0])
         else:
             tables = write_weights(pair, outcome, stages)
+    models.check_unchanged()
     for (spec, stage), table in zip(todo, tables, strict=True):
         totals = _totals(table)
-        _write_card(spec, models, totals)
+        _write_card(spec, models, totals, notes)
         if spec.as_patch:
             stage.finish({"restored_weights": table.height}, restored=totals, notes=notes)
             continue
@@ -138,7 +142,7 @@ def outcome_of(specs: Sequence[RestoreSpec], pair: CheckpointPair) -> tuple[Outc
 
         candidates = Candidates(pair, spec.where, spec.seed)
         (found,) = candidates.nearest_norm(spec.rule, [spec.remaining])
-        missed = candidates.missed(found, spec.remaining)
+        missed = candidates.missed(found, spec.remaining) or candidates.rounded_off(found)
         return OnePlan(found.plan), [missed] if missed else []
     if spec.rule not in RULES:
         return OnePlan(InterpolatedPlan(spec.where, 1.0 if spec.alpha is None else spec.alpha)), []
@@ -152,7 +156,9 @@ def _totals(table: pl.DataFrame) -> dict[str, int | float]:
     return {**sums, "remaining_norm": math.sqrt(math.fsum(table["remaining_squared"]))}
 
 
-def _write_card(spec: RestoreSpec, models: PairModels, totals: dict[str, int | float]) -> None:
+def _write_card(
+    spec: RestoreSpec, models: PairModels, totals: dict[str, int | float], notes: Sequence[str]
+) -> None:
     """Write the README of the model: what it is and how it was made."""
     licence = model_licence(models.tuned, spec.tuned) or model_licence(models.base, spec.base)
     head = ["---", *([f"license: {licence}"] if licence else []), "tags: [sixtyfold]", "---", ""]
@@ -170,11 +176,13 @@ def _write_card(spec: RestoreSpec, models: PairModels, totals: dict[str, int | f
             f"'{spec.where}' ({spec.percents[0]:g}%{within}, rule '{spec.rule}') put back to the "
             "base"
         )
+    untouched = "that were not put back" if spec.rule in RULES else "outside the region"
     text = [
         "# A tuned model with weights put back",
         "",
-        f"This is `{spec.tuned}` with {what} (`{spec.base}`), by `sixtyfold restore`.",
-        "Weights that were not put back are the tuned model's bit for bit.",
+        f"This is `{spec.tuned}` with {what} (base: `{spec.base}`), by `sixtyfold restore`.",
+        f"Weights {untouched} are the tuned model's bit for bit.",
+        *(f"Note: {note}." for note in notes),
         "`manifest.json` holds the exact settings, the fingerprints of both models and the",
         "SHA-256 of every weight file; `restored_weights.parquet` says how many weights of each",
         "tensor were put back.",

@@ -27,8 +27,10 @@ RepairName = Literal[
 because help is shown without loading them."""
 
 
-def _read_top(top: object) -> float | str:
+def _read_top(top: object) -> float | str | None:
     """Check percentages, a number, a list or a text; one alone becomes a number."""
+    if top is None:
+        return None
     parts = top if isinstance(top, list | tuple) else str(top).split(",")
     try:
         percents = [float(part) for part in parts]
@@ -68,9 +70,9 @@ class RestoreSpec(StageSpec):
     smallest; or interpolation, which shrinks every update to the share --alpha; or another family
     of 'sixtyfold search', set by --remaining."""
 
-    top: Annotated[float | str, BeforeValidator(_read_top)] = 10.0
-    """Percent of the region's weights to put back; several, as 1,3,5,10, write one checkpoint each
-    (OUT/top-1, ...) in one pass, each containing what the smaller ones put back."""
+    top: Annotated[float | str | None, BeforeValidator(_read_top)] = None
+    """Percent of the region's weights to put back, 10 unless given; several, as 1,3,5,10, write one
+    checkpoint each (OUT/top-1, ...) in one pass, each containing what the smaller ones put back."""
 
     alpha: float | None = Field(default=None, ge=0, le=1)
     """Share of every update that is kept; for the rule interpolation, and only there."""
@@ -104,8 +106,8 @@ class RestoreSpec(StageSpec):
 
     @property
     def percents(self) -> tuple[float, ...]:
-        """The shares to put back, in the order given."""
-        return tuple(float(part) for part in str(self.top).split(","))
+        """The shares to put back, in the order given; none where something else is the strength."""
+        return () if self.top is None else tuple(map(float, str(self.top).split(",")))
 
     @property
     def where(self) -> Region:
@@ -114,7 +116,7 @@ class RestoreSpec(StageSpec):
 
     def each(self) -> list[Self]:
         """Return the spec of every checkpoint; of several each in a directory of its own."""
-        if len(self.percents) == 1:
+        if len(self.percents) <= 1:
             return [self]
         return [self.of(percent, self.out / f"top-{_short(percent)}") for percent in self.percents]
 
@@ -125,28 +127,38 @@ class RestoreSpec(StageSpec):
 
     def _check_strength(self) -> None:
         """Refuse a strength given twice, not at all, or in the terms of another rule."""
-        ranks = self.rule in get_args(RankName)
+        ranks, top_given = self.rule in get_args(RankName), self.top is not None
         if self.alpha is not None and self.rule != "interpolation":
             reason = f"alpha was given as {self.alpha} with the rule '{self.rule}'"
             raise ValueError(f"{reason}; give --alpha with --rule interpolation, and only then")
-        if self.remaining is None:
-            if self.rule == "interpolation" and self.alpha is None:
-                raise ValueError("give --alpha with --rule interpolation, or --remaining")
-            if not ranks and self.rule != "interpolation":
-                raise ValueError(f"the rule '{self.rule}' is set by --remaining, which is missing")
-            return
-        if self.alpha is not None or (ranks and "top" in self.model_fields_set):
+        if self.remaining is not None and (self.alpha is not None or top_given):
             raise ValueError("--remaining stands for --top or --alpha; give one of them")
-        if self.scope != "model":
-            raise ValueError("--remaining is a norm of the whole region; --scope goes with --top")
+        if not ranks and top_given:
+            other = "--alpha or --remaining" if self.rule == "interpolation" else "--remaining"
+            raise ValueError(
+                f"--top goes with the rules that rank weights; set '{self.rule}' by {other}"
+            )
+        if self.remaining is None and self.rule == "interpolation" and self.alpha is None:
+            raise ValueError("give --alpha with --rule interpolation, or --remaining")
+        if self.remaining is None and not ranks and self.rule != "interpolation":
+            raise ValueError(f"the rule '{self.rule}' is set by --remaining, which is missing")
+        if self.scope != "model" and (self.remaining is not None or not ranks):
+            raise ValueError("--scope goes with --top alone: it says what is ranked together")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _top_unless_given(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Make 10 of a share that is not given, for rules whose strength it is."""
+        given = {name: value for name, value in options.items() if value is not None}
+        if given.get("rule", "relative") not in get_args(RankName) or "remaining" in given:
+            return options
+        return {**options, "top": given.get("top", 10.0)}
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         self._check_strength()
         if self.patch_values and not self.as_patch:
             raise ValueError("--patch-values was given alone; it goes with --as-patch")
-        if self.rule not in get_args(RankName) and len(self.percents) > 1:
-            raise ValueError(f"several --top go with rules that rank weights, not '{self.rule}'")
         if self.layers is not None and ":" in self.region:
             raise ValueError("layers are given twice: in --region after the colon, and as --layers")
         return self

@@ -9,6 +9,7 @@ flat index order. All cuts that are wanted are found in the same passes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
 
@@ -44,12 +45,12 @@ def share_count(percent: float, numel: int) -> int:
     Raises:
         BadInput: it is none.
 
-    >>> share_count(20, 1000), share_count(1, 49), share_count(100, 7)
-    (200, 0, 7)
+    >>> share_count(20, 1000), share_count(1, 49), share_count(7, 150), share_count(100, 7)
+    (200, 0, 10, 7)
     """
     if not 0.0 <= percent <= 100.0:
         raise BadInput(f"a percentage of weights was given as {percent}; allowed is 0 to 100")
-    return int(np.rint(percent / 100.0 * numel))
+    return round(Fraction(str(percent)) * numel / 100)  # as written: 7% of 150 is 10.5, not more
 
 
 class Ranking(NamedTuple):
@@ -85,7 +86,7 @@ class Ranking(NamedTuple):
         """
         chunk = tensor.read(start, stop)
         update = chunk.update
-        _refuse_non_finite(tensor.name, update)
+        refuse_non_finite(tensor.name, update)
         spot = Spot(self.seed, tensor.name, start)
         return chunk, sortable_keys(RULES[self.rule](chunk.base, update, spot))
 
@@ -325,7 +326,8 @@ def _index_of_tie(ranking: Ranking, tensor: PairedTensor, key: int, number: int)
     raise Corrupted(f"tensor '{tensor.name}' changed while it was read; give the command again")
 
 
-def _refuse_non_finite(name: str, update: Floats) -> None:
+def refuse_non_finite(name: str, update: Floats) -> None:
+    """Raise `Corrupted` where a run of updates of a tensor holds anything but finite numbers."""
     with np.errstate(all="ignore"):
         total = np.add.reduce(update)  # finite unless a weight is not, or the sum overflows
     if not np.isfinite(total) and not np.isfinite(update).all():

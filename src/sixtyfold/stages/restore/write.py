@@ -76,8 +76,6 @@ def write_weights(
         try:
             found = _write_file(file, pair, outcome, region, [stage.path for stage in stages])
         except OSError as error:
-            for stage in stages:
-                _remove_unfinished(stage.path)
             _explain(error, stages[0].path)
         for stage, rows in zip(stages, found, strict=True):
             stage.write_part("restored_weights", number, pl.DataFrame(rows, RESTORED_SCHEMA))
@@ -141,14 +139,16 @@ class _FileCopy:
         """Move the file into place; all of it is written.
 
         It is not waited for until it lies on the disk: its size and SHA-256 tell after a power
-        cut.
+        cut (docs/decisions/013).
         """
         self._out.close()
         self.partial.replace(self.path)
         remember_sha256(self.path, self._digest.hexdigest())
 
     def close(self) -> None:
+        """Leave no half of a file, whatever went wrong; one that was finished has its name."""
         self._out.close()
+        self.partial.unlink(missing_ok=True)
 
 
 def _write_file(
@@ -271,7 +271,7 @@ def _check_space(directory: Path, needed: int) -> None:
 
 def _explain(error: OSError, directory: Path) -> NoReturn:
     """Turn a full disk into one clear line and remove what is half written; raise all else."""
-    _remove_unfinished(directory)
+    remove_unfinished(directory)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         raise BadInput(
             f"the disk of {directory} is full; make room and give the same command again"
@@ -279,7 +279,8 @@ def _explain(error: OSError, directory: Path) -> NoReturn:
     raise error
 
 
-def _remove_unfinished(directory: Path) -> None:
+def remove_unfinished(directory: Path) -> None:
+    """Remove what a killed or failed run has half written."""
     for unfinished in directory.glob(".*.partial"):
         unfinished.unlink(missing_ok=True)
 

@@ -13,11 +13,12 @@ from functools import partial
 from typing import NamedTuple, cast
 
 from sixtyfold.core.checkpoint_pair import CheckpointPair, PairedTensor
-from sixtyfold.core.errors import BadInput, Corrupted
+from sixtyfold.core.errors import BadInput
 from sixtyfold.core.float_formats import sum_of_squares
 from sixtyfold.core.tensor_names import Region
 from sixtyfold.core.threads import in_order
 from sixtyfold.stages.restore.plans import MaskedPlan, Plan, masked_squares, squares_left
+from sixtyfold.stages.restore.threshold import refuse_non_finite
 
 
 class Update(NamedTuple):
@@ -89,12 +90,6 @@ def measure(pair: CheckpointPair, region: Region, seed: int) -> Update:
     """
     tensors = pair.region(region)
     squares = dict(zip((each.name for each in tensors), in_order(_squares, tensors), strict=True))
-    broken = [name for name, total in squares.items() if not math.isfinite(total)]
-    if broken:
-        raise Corrupted(
-            f"tensor '{broken[0]}' holds NaN or infinite weights in one of the models; "
-            "a checkpoint that training broke cannot be repaired weight by weight"
-        )
     update = Update(region, tensors, squares, seed)
     if update.total == 0.0:
         raise BadInput(
@@ -105,7 +100,12 @@ def measure(pair: CheckpointPair, region: Region, seed: int) -> Update:
 
 
 def _squares(tensor: PairedTensor) -> float:
-    return math.fsum(sum_of_squares(chunk.update) for chunk in tensor.chunks())
+    parts = []
+    for chunk in tensor.chunks():
+        update = chunk.update
+        refuse_non_finite(tensor.name, update)
+        parts.append(sum_of_squares(update))
+    return math.fsum(parts)
 
 
 def solve(left: Callable[[float], float], share: float, tuned: float, base: float) -> float:

@@ -24,5 +24,8 @@ class Ranked(MaskedFamily):
     def plans(self, update: Update, shares: Sequence[float]) -> list[Plan]:
         """Return the cuts that leave these shares of the norm."""
         ranking = Ranking(update.tensors, self.rule, update.seed)
-        aims = [Aim(squares=(1.0 - share**2) * update.total) for share in shares]
+        aims = [
+            Aim(squares=(1.0 - share**2) * update.total) if share else Aim(number=ranking.numel)
+            for share in shares
+        ]
         return [RankedPlan(update.region, ranking, found) for found in cut(ranking, aims)]

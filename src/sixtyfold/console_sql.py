@@ -1,0 +1,28 @@
+"""What a person sees of a query over a store."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import polars as pl
+
+from sixtyfold.console import show_table
+from sixtyfold.study.spec import SqlSpec
+
+
+def show_sql(result: pl.DataFrame, spec: SqlSpec, *, silent: bool) -> list[dict[str, Any]]:
+    """Show the rows of a query."""
+    if not silent and spec.format == "csv":
+        lists = pl.selectors.nested().map_elements(_as_json, return_dtype=pl.String)
+        sys.stdout.write(result.with_columns(lists).write_csv())
+    elif not silent:
+        show_table(result.head(spec.rows), spec, silent=False)
+        if result.height > spec.rows:
+            print(f"{spec.rows} of {result.height} rows; --rows N or --format csv for more")
+    return result.to_dicts()
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value.to_list() if isinstance(value, pl.Series) else value, default=str)
