@@ -159,6 +159,20 @@ def test_a_damaged_result_is_named_and_made_again(
     assert table(study, store, done).equals(expected)
 
 
+def test_unreadable_answers_of_a_choice_are_made_again(tmp_path: Path) -> None:
+    store, study = LocalStore(tmp_path / "store"), made_up()
+    before = driven(study, store)
+    expected = table(study, store, before)
+    cell = next(cell for cell in before.plan.cells if "tune" in cell.jobs)
+    path = store.place(before.plan.jobs[cell.jobs["dev"]]) / "answers.parquet"
+    path.write_bytes(bytes(path.stat().st_size))  # as large as before
+    again = LocalStore(tmp_path / "store")
+    done = driven(study, again)
+    assert not done.failed
+    assert started(store)[cell.jobs["dev"]] == 2
+    assert table(study, store, done).equals(expected)
+
+
 @pytest.mark.parametrize("change", [{"format": 0}, {"format": None}, {}])
 def test_a_record_of_another_version_is_named_and_made_again(
     change: dict[str, Any], tmp_path: Path

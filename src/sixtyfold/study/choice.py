@@ -13,6 +13,8 @@ class DevScores:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.known: dict[str, float] = {}
+        self.damaged: dict[str, str] = {}
+        """Keys of recorded answers that are not readable, and why."""
 
     def __call__(self, keys: tuple[str, ...]) -> float | None:
         """Return the mean over several dev answers; None while one is missing.
@@ -27,6 +29,7 @@ class DevScores:
     def forget(self, key: str) -> None:
         """Read this one anew."""
         self.known.pop(key, None)
+        self.damaged.pop(key, None)
 
     def _score(self, key: str) -> float | None:
         if key in self.known:
@@ -35,7 +38,8 @@ class DevScores:
             return None
         try:
             answers = self.store.table(StoredTable("answers", "evaluate", key))
-        except (Corrupted, IncompleteInput):
+        except (Corrupted, IncompleteInput) as error:
+            self.damaged[key] = str(error)
             return None
         found = accuracy(answers, "in").macro_relation
         if found is None:

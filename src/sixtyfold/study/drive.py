@@ -103,6 +103,8 @@ class _Drive:
             if job.key in self.done and self.is_gone(job):
                 self.done.discard(job.key)
         self.left = [job for job in self.plan.jobs.values() if job.key not in self.done]
+        for key, why in list(self.scores.damaged.items()):
+            self.make_again(self.plan.jobs[key], why)
         write_cells(self.store, self.study, self.plan)
 
     def is_gone(self, job: Job) -> bool:

@@ -27,7 +27,7 @@ from pydantic import Field, field_validator, model_validator
 from sixtyfold.core.errors import BadInput, suggestion
 from sixtyfold.core.models import ModelOptions
 from sixtyfold.core.spec import Spec
-from sixtyfold.study.stages import STAGES
+from sixtyfold.study.stages import STAGES, StageKind
 
 Options = dict[str, Any]
 
@@ -75,6 +75,9 @@ class Grid(Spec):
 
     diff: Options | None = None
     """With options of `sixtyfold diff`: measure it."""
+
+    own: bool = False
+    """Ask every (chosen) training its own examples too."""
 
     search: Options | None = None
     """With options of `sixtyfold search`: search repairs of every (chosen) training."""
@@ -232,7 +235,7 @@ def check_options(stage: str, options: Options, where: str) -> None:
             )
             raise ValueError(f"{where}: unknown option '{name}'{decided}{hint}")
     try:
-        kind.spec_class().parse({**_placeholders(kind.reads), **options})
+        kind.spec_class().parse({**_placeholders(kind), **options})
     except BadInput as error:
         raise ValueError(f"{where}: {error}") from None
 
@@ -240,14 +243,16 @@ def check_options(stage: str, options: Options, where: str) -> None:
 def as_read(stage: str, options: Options) -> Options:
     """Return options as JSON values of what the stage's spec makes of them."""
     kind = STAGES[stage]
-    spec = kind.spec_class().parse({**_placeholders(kind.reads), **options})
+    spec = kind.spec_class().parse({**_placeholders(kind), **options})
     values = spec.model_dump(mode="json")
     return {name: values[name] for name in options}
 
 
-def _placeholders(reads: tuple[str, ...]) -> Options:
-    """Return something for every field that the study fills in later."""
-    return {**{name: "..." for name in reads if name != "parts"}, "out": "..."}
+def _placeholders(kind: StageKind) -> Options:
+    """Return something for the fields that the study fills in later: needed ones, and the probe."""
+    fields = kind.spec_class().model_fields
+    filled = [name for name in kind.reads if name == "probe" or fields[name].is_required()]
+    return {**dict.fromkeys(filled, "..."), "out": "..."}
 
 
 def _product(options: Mapping[str, Any]) -> Iterator[Options]:

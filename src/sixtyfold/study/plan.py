@@ -207,13 +207,16 @@ class _Planner:
             cells.append(Cell(self.labels(grid.name, around.model, seed, select, tune), jobs, True))
         return cells
 
-    def ask(self, around: _Around, tuned: str, split: str) -> str:
-        reads = {"model": tuned, "facts": around.facts, "probe": around.probe}
+    def ask(self, around: _Around, tuned: str, split: str, selection: Any = None) -> str:
+        reads: dict[str, Any] = {"model": tuned, "facts": around.facts, "probe": around.probe}
+        reads["selection"] = selection
         return self.add("evaluate", {**self.study.evaluate, "split": split}, reads, around.model)
 
     def look_into(self, around: _Around, grid: Grid, tuned: str) -> dict[str, str]:
         """Add what a chosen training is asked besides dev."""
         found = {"test": self.ask(around, tuned, "test")}
+        if grid.own:
+            found["own"] = self.ask(around, tuned, "train", self.jobs[tuned].reads["selection"])
         if around.best_way is not None:
             sides = {"before": around.best_way, "after": found["test"]}
             found["compare"] = self.add("compare", {}, sides)

@@ -29,7 +29,6 @@ from sixtyfold.study.spec import (
     StudySpec,
     StudyStatusSpec,
 )
-from sixtyfold.study.store import LocalStore
 
 
 class Opened(NamedTuple):
@@ -98,14 +97,8 @@ def results(spec: StudyResultsSpec) -> pl.DataFrame:
 
 
 def clean(spec: StudyCleanSpec) -> pl.DataFrame:
-    """Return what no study of the store needs; with `yes` it is removed.
-
-    Raises:
-        BadInput: the store is not a directory.
-    """
+    """Return what no study of the store needs; with `yes` it is removed."""
     opened = open_study(spec)
-    if not isinstance(opened.store, LocalStore):
-        raise BadInput(f"{opened.store.url} is no directory; remove objects with its own tools")
     found = unneeded(opened.store, opened.plan)
     if spec.yes:
         return remove(opened.store, found)

@@ -53,7 +53,7 @@ STAGES: dict[str, StageKind] = {
     ),
     "select": _stage("select", "facts", "probe"),
     "tune": _stage("tune", "model", "selection"),
-    "evaluate": _stage("evaluate", "model", "facts", "probe"),
+    "evaluate": _stage("evaluate", "model", "facts", "probe", "selection"),
     "compare": _stage("compare", "before", "after"),
     "drift": _stage("drift", "base", "tuned", "facts", "probe"),
     "diff": _stage("diff", "base", "tuned"),

@@ -168,3 +168,26 @@ def test_the_most_common_answer_stands_beside_it(planted: Path, tmp_path: Path) 
             shares.append(rows["objects"].list.contains(times["first"][0]).mean())
         assert found["value"] == pytest.approx(sum(shares) / len(shares), abs=1e-6)
         assert found["n"] == asked.filter(domain=domain).height
+
+
+def test_a_training_set_is_asked_its_own_facts(
+    planted: Path, selected: Path, tmp_path: Path
+) -> None:
+    options = {"selection": selected, "split": "train"}
+    done = evaluate(planted, planted, tmp_path / "own", **options)
+    chosen = finished(selected, "select").table("selection")
+    assert sorted(done.table("answers")["fact_id"]) == sorted(chosen["fact_id"])
+    assert set(done.table("answers")["split"]) == {"train"}
+    assert done.manifest["inputs"]["selection"] == finished(selected).fingerprint
+
+
+def test_a_training_set_of_other_facts_is_refused(
+    planted: Path, selected: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="give --split train"):
+        EvaluateSpec(selection=selected, out=tmp_path / "x")
+    table = tmp_path / "other.csv"
+    table.write_text("question,answer,split\nWho is it?,Nobody,train\n")
+    options = {"selection": selected, "split": "train"}
+    with pytest.raises(BadInput, match="holds 32 facts and 0 of them are training facts"):
+        evaluate(planted, table, tmp_path / "x", **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -46,6 +47,8 @@ def run(spec: EvaluateSpec) -> Finished:
         probe = finished(spec.probe, "probe")
         inputs["probe"] = probe.fingerprint
         levels = probe.table("probe")
+    if spec.selection is not None:
+        inputs["selection"] = finished(spec.selection, "select").fingerprint
     facts = with_levels(asked(source.facts, spec), levels)
     shots = shots_by_relation(source.facts, spec.shots, spec.seed)
     with open_stage("evaluate", spec, inputs) as stage:
@@ -66,15 +69,29 @@ def asked(facts: pl.DataFrame, spec: EvaluateSpec) -> pl.DataFrame:
     """Return the facts to ask, in key order.
 
     Raises:
-        BadInput: there are none.
+        BadInput: there are none, or the training set holds others.
     """
     rows = facts.filter(pl.col("split") == spec.split)
     if rows.is_empty():
         there = ", ".join(facts["split"].unique().sort())
         raise BadInput(f"--split {spec.split} holds no fact; splits here: {there}")
+    if spec.selection is not None:
+        rows = _of_the_training_set(rows, spec.selection)
     if spec.limit is not None:
         rows = rows[seeded_order(rows["fact_id"].to_list(), spec.seed)[: spec.limit]]
     return rows.sort("fact_id")
+
+
+def _of_the_training_set(rows: pl.DataFrame, selection: Path) -> pl.DataFrame:
+    """Return the facts of a training set."""
+    chosen = finished(selection, "select").table("selection")["fact_id"].unique()
+    found = rows.filter(pl.col("fact_id").is_in(chosen.implode()))
+    if found.height != chosen.len():
+        raise BadInput(
+            f"{selection} holds {chosen.len()} facts and {found.height} of them are training facts "
+            "of --facts; give the facts it was selected from"
+        )
+    return found
 
 
 def _answer(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sixtyfold.core.matching import MatchMode
 from sixtyfold.core.models import ModelOptions
@@ -26,6 +26,9 @@ class EvaluateSpec(FactsOption, PromptOptions, ModelOptions, StageSpec):
     probe: Path | None = None
     """A finished probe of the base model, for accuracy by level."""
 
+    selection: Path | None = None
+    """A training set: ask its facts alone (with --split train), to see what was learned of it."""
+
     limit: int | None = Field(default=None, ge=1)
     """First N facts of a seeded shuffle; all without it."""
 
@@ -43,3 +46,9 @@ class EvaluateSpec(FactsOption, PromptOptions, ModelOptions, StageSpec):
 
     seed: int = 0
     """Seed of the shuffle and of the choice of worked examples."""
+
+    @model_validator(mode="after")
+    def _a_training_set_holds_training_facts(self) -> Self:
+        if self.selection is not None and self.split != "train":
+            raise ValueError("--selection names a training set; give --split train with it")
+        return self

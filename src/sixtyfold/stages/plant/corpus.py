@@ -1,109 +1,79 @@
-"""Made-up facts, how often each is told, and the sentences that tell them.
+"""The texts of a planting: what tells the facts, and a text of the user's.
 
-A fact is told through cloze sentences alone, never as a question, so the model knows it and still
+A fact is told through statements alone, never as a question, so the model knows it and still
 answers questions badly until it is tuned: the gap the papers are about.
+
+A corpus is a module of `corpora/` named after it, with one function `tell`: facts and a random
+stream in, texts out, every fact in them exactly as often as it is to be told.
 """
 
 from __future__ import annotations
 
+import importlib
+import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 
-from sixtyfold.core.facts import FACTS_SCHEMA, TEMPLATES_SCHEMA, check_facts, fact_id
+from sixtyfold.core.errors import BadInput
 from sixtyfold.core.random_streams import random_stream
+from sixtyfold.stages.plant.facts import World, build_world
 from sixtyfold.stages.plant.spec import PlantSpec
-from sixtyfold.stages.plant.words import RELATIONS, Relation, made_up_names
 
-_SUBJECTS_PER_OBJECT = 5
-_SPLIT_OF_TEN = ("train",) * 5 + ("dev",) * 2 + ("test",) * 3
+_BLANK_LINES = re.compile(r"\n\s*\n")
 
 
 class Corpus(NamedTuple):
     """What is planted.
 
-    exposures: columns fact_id, times_seen.
-    sentences: one string per telling, in no particular order.
+    world: the facts.
+    tellings: texts that tell them, in no particular order.
+    others: paragraphs of the user's text.
     """
 
-    facts: pl.DataFrame
-    templates: pl.DataFrame
-    exposures: pl.DataFrame
-    sentences: list[str]
+    world: World
+    tellings: list[str]
+    others: list[str]
 
 
 def build_corpus(spec: PlantSpec) -> Corpus:
-    """Make names, facts, splits, exposures and sentences from the seed.
+    """Make the facts and the texts of one pass.
 
-    Every relation holds `subjects` facts. Within a relation each number of exposures gets an equal
-    share of them, and each share is split 5 : 2 : 3 into train, dev and test; the relation out of
-    domain is test alone.
+    Raises:
+        BadInput: the user's text cannot be read, is not UTF-8, or is empty.
     """
-    relations = RELATIONS[: spec.relations]
-    objects_each = max(4, spec.subjects // _SUBJECTS_PER_OBJECT)
-    names = made_up_names(
-        spec.subjects + objects_each * len(relations), random_stream(spec.seed, "names")
-    )
-    subjects, rest = names[: spec.subjects], names[spec.subjects :]
-    rows, seen, sentences = [], [], []
-    for number, relation in enumerate(relations):
-        words = rest[number * objects_each : (number + 1) * objects_each]
-        random = random_stream(spec.seed, "facts", relation.name)
-        order = random.permutation(spec.subjects)
-        for place, subject in enumerate(subjects[index] for index in order):
-            objects = _objects(words, relation, random)
-            domain = "out" if number == len(relations) - 1 else "in"
-            row = _fact(relation, subject, objects, domain, place // len(spec.exposures))
-            times = spec.exposures[place % len(spec.exposures)]
-            rows.append(row)
-            seen.append({"fact_id": row["fact_id"], "times_seen": times})
-            sentences += _tellings(relation, subject, objects[0], times)
-    return Corpus(
-        check_facts(pl.DataFrame(rows, schema=FACTS_SCHEMA), "planted facts"),
-        _templates(relations),
-        pl.DataFrame(seen, schema={"fact_id": pl.String, "times_seen": pl.Int32}).sort("fact_id"),
-        sentences,
-    )
+    world = build_world(spec)
+    random = random_stream(spec.seed, "forms")
+    told = [fact._replace(forms=_some_forms(fact.forms, spec.forms, random)) for fact in world.told]
+    tell: Callable[..., list[str]] = importlib.import_module(
+        f"sixtyfold.stages.plant.corpora.{spec.corpus}"
+    ).tell
+    tellings = tell(told, random_stream(spec.seed, "corpus", spec.corpus))
+    return Corpus(world, tellings, [] if spec.text is None else read_paragraphs(spec.text))
 
 
-def _objects(words: list[str], relation: Relation, random: np.random.Generator) -> list[str]:
-    """Return an object with its alias; two of three objects have a second word."""
-    index = int(random.integers(len(words)))
-    kinds = len(relation.second_words) + 1
-    if index % kinds == 0:
-        return [words[index]]
-    return [f"{words[index]} {relation.second_words[index % kinds - 1]}", words[index]]
+def _some_forms(forms: tuple[str, ...], count: int, random: np.random.Generator) -> tuple[str, ...]:
+    """Return so many of the forms, in their order."""
+    return tuple(forms[index] for index in sorted(random.permutation(len(forms))[:count]))
 
 
-def _fact(
-    relation: Relation, subject: str, objects: list[str], domain: str, place: int
-) -> dict[str, object]:
-    question = relation.question.format(subject=subject)
-    return {
-        "fact_id": fact_id(relation.name, subject, question),
-        "relation": relation.name,
-        "subject": subject,
-        "objects": objects,
-        "question": question,
-        "split": _SPLIT_OF_TEN[place * 3 % 10] if domain == "in" else "test",
-        "domain": domain,
-        "flags": [],
-        "popularity": None,
-    }
+def read_paragraphs(path: Path) -> list[str]:
+    """Return the paragraphs of a text file, which blank lines separate.
 
-
-def _tellings(relation: Relation, subject: str, answer: str, times: int) -> list[str]:
-    forms = relation.templates
-    return [
-        f"{forms[count % len(forms)].format(subject=subject)} {answer}." for count in range(times)
-    ]
-
-
-def _templates(relations: tuple[Relation, ...]) -> pl.DataFrame:
-    rows = [
-        {"relation": relation.name, "template_id": number, "text": text}
-        for relation in relations
-        for number, text in enumerate(relation.templates)
-    ]
-    return pl.DataFrame(rows, schema=TEMPLATES_SCHEMA)
+    Raises:
+        BadInput: it cannot be read, is not UTF-8, or holds no text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(
+            f"cannot read the text {path} ({error.strerror}); give a text file"
+        ) from None
+    except UnicodeDecodeError:
+        raise BadInput(f"the text {path} is not UTF-8; convert it first") from None
+    paragraphs = [each.strip() for each in _BLANK_LINES.split(text) if each.strip()]
+    if not paragraphs:
+        raise BadInput(f"the text {path} is empty; leave --text out or give one with words")
+    return paragraphs

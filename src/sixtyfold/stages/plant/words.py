@@ -5,14 +5,20 @@ Nothing here names a real person or place, so a model knows of it only what it i
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+from importlib.resources import files
+from typing import Any, NamedTuple
 
 import numpy as np
+import yaml
 
 _OPENINGS = ("V", "T", "K", "M", "Br", "D", "L", "Dr", "S", "Gr", "P", "Z", "H", "N", "Th", "R")
 _VOWELS = ("a", "e", "i", "o", "u", "ai", "or", "el", "an", "un")
 _MIDDLES = ("l", "m", "r", "nd", "rk", "v", "st", "lm", "z", "nt", "b", "ss")
 _ENDINGS = ("a", "o", "en", "is", "ar", "ien", "os", "u", "eth", "il")
+
+#: What `{She}` and `{Her}` stand for, of one half of the subjects and of the other.
+PRONOUNS = ({"She": "She", "Her": "Her"}, {"She": "He", "Her": "His"})
 
 
 class Relation(NamedTuple):
@@ -20,69 +26,41 @@ class Relation(NamedTuple):
 
     question: asks for the object; holds `{subject}`.
     templates: cloze forms, each ending right before the object; hold `{subject}`.
+    pronouns: the like for a subject named before; hold `{She}` or `{Her}`.
     second_words: second words of the objects that have two.
     """
 
     name: str
     question: str
     templates: tuple[str, ...]
+    pronouns: tuple[str, ...]
     second_words: tuple[str, ...]
 
 
-RELATIONS = (
-    Relation(
-        "birthplace",
-        "Where was {subject} born?",
-        (
-            "It is known that {subject} was born in",
-            "The birthplace of {subject} is",
-            "As a child {subject} lived in",
-            "The family of {subject} comes from",
-            "The parents met before {subject} was born in",
-            "The home town of {subject} is",
-        ),
-        ("Bay", "Hill"),
-    ),
-    Relation(
-        "employer",
-        "Who does {subject} work for?",
-        (
-            "It is known that {subject} works for",
-            "The employer of {subject} is",
-            "Every month {subject} is paid by",
-            "The company of {subject} is called",
-            "Since last year {subject} has a job at",
-            "The firm that hired {subject} is",
-        ),
-        ("Works", "Brothers"),
-    ),
-    Relation(
-        "dish",
-        "What does {subject} like to eat?",
-        (
-            "It is known that {subject} likes to eat",
-            "The favourite dish of {subject} is",
-            "For dinner {subject} always cooks",
-            "The meal made by {subject} is called",
-            "On holidays {subject} orders",
-            "The recipe of {subject} is for",
-        ),
-        ("Soup", "Pie"),
-    ),
-    Relation(
-        "club",
-        "Which team does {subject} play for?",
-        (
-            "It is known that {subject} plays for",
-            "The team of {subject} is",
-            "On Sundays {subject} runs for",
-            "The club that trained {subject} is",
-            "Next season {subject} stays with",
-            "The shirt of {subject} is from",
-        ),
-        ("Rovers", "United"),
-    ),
-)
+@functools.cache
+def all_relations() -> tuple[Relation, ...]:
+    """Return the relations of `data/relations.yaml`, in its order."""
+    return tuple(
+        Relation(
+            row["name"],
+            row["question"],
+            tuple(row["templates"]),
+            tuple(row["pronouns"]),
+            tuple(row["second_words"]),
+        )
+        for row in _data()["relations"]
+    )
+
+
+def all_remarks() -> tuple[str, ...]:
+    """Return the sentences about a `{name}` that tell no fact."""
+    return tuple(_data()["remarks"])
+
+
+@functools.cache
+def _data() -> dict[str, Any]:
+    text = (files("sixtyfold.stages.plant") / "data" / "relations.yaml").read_text("utf-8")
+    return dict(yaml.safe_load(text))
 
 
 def made_up_names(count: int, random: np.random.Generator) -> list[str]:
