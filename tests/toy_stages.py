@@ -116,7 +116,8 @@ def search(spec: Any) -> Finished:
 
 def compare(spec: Any) -> Finished:
     rows = {"domain": ["in"], "state": ["kept"]}
-    domains = {"in": {"micro": {"value": 0.1, "low": 0.0, "high": 0.2, "n": FACTS}}}
+    found = {"value": 0.1, "low": 0.0, "high": 0.2, "n": FACTS}
+    domains = {"in": {"micro": found, "these_relations": found}}
     tables = {"transitions": pl.DataFrame(rows)}
     return _write("compare", spec, tables, comparison={"domains": domains})
 

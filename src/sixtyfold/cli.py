@@ -140,7 +140,7 @@ COMMANDS: dict[str, Command] = {
     "study results": Command(
         "one tidy table of an experiment: one row = one number",
         "sixtyfold.study.spec:StudyResultsSpec",
-        "sixtyfold.study.run:results",
+        "sixtyfold.reporting.study:results",
         "sixtyfold.console_study:show_results",
     ),
     "sql": Command(

@@ -39,7 +39,7 @@ def show_results(
     result: pl.DataFrame, spec: StudyResultsSpec, *, silent: bool
 ) -> list[dict[str, Any]]:
     """Show one measure over the seeds, or where the table was written."""
-    figures = main_figures(result, spec.measure)
+    figures = main_figures(result, spec.measure, spec.role)
     if not silent:
         if spec.out is None:
             _print(figures)

@@ -70,36 +70,56 @@ def _text(name: str, value: Any) -> Any:
     return float(value) if name == "learning_rate" else str(value)
 
 
-_LABELS = ("model", "grid", "size", "levels", "learning_rate", "options", "role", "part")
+_LABELS = ("model", "grid", "size", "levels", "learning_rate", "options", "part", "domain")
 
 
-def main_figures(results: pl.DataFrame, measure: str) -> pl.DataFrame:
+def main_figures(results: pl.DataFrame, measure: str, role: str) -> pl.DataFrame:
     """Return one measure of what was chosen, averaged over the seeds.
 
     Args:
         results: what `results_table` returned.
         measure: the measure.
+        role: what was asked (`test`, `dev`, `search`, ...).
 
     Returns:
-        one row per cell without its seed, domain, split and part: mean, standard deviation over
-        the seeds (null for one), lowest, highest, number of seeds. Labels that are the same in all
-        rows are left out.
+        one row per cell without its seed: mean, standard deviation over the seeds (null for one),
+        lowest, highest, number of seeds. Numbers of parts (a level, a relation) stand in it only
+        where the measure has no others; labels that are the same in all rows are left out.
 
     Raises:
-        BadInput: no result has this measure; the message names those there are.
+        BadInput: no result has this measure and role; the message names those there are.
     """
-    rows = results.filter(pl.col("chosen") & (pl.col("measure") == measure))
+    chosen = results.filter("chosen")
+    rows = chosen.filter((pl.col("measure") == measure) & (pl.col("role") == role))
     if rows.is_empty():
-        known = results["measure"].unique().sort().to_list()
+        known = chosen.filter(pl.col("role") == role)["measure"].unique().sort().to_list()
+        roles = chosen["role"].unique().sort().to_list()
         raise BadInput(
-            f"no result has the measure {measure!r}{suggestion(measure, known)}; "
-            f"there are {', '.join(known) or 'none yet'}"
+            f"no {role} result has the measure {measure!r}{suggestion(measure, known)}; measures "
+            f"there: {', '.join(known) or 'none'}; roles: {', '.join(roles) or 'none yet'}"
         )
+    whole = rows.filter(pl.col("part").is_null())
     value = pl.col("value")
-    figures = rows.group_by(*_LABELS, "domain", "split", maintain_order=True).agg(
-        mean=value.mean(), sd=value.std(), lowest=value.min(), highest=value.max(), seeds=pl.len()
-    )
+    figures = (
+        (rows if whole.is_empty() else whole)
+        .with_columns(options=telling(rows["options"]))
+        .group_by(*_LABELS, maintain_order=True)
+        .agg(mean=value.mean(), sd=value.std(), lowest=value.min(), highest=value.max(),
+             seeds=pl.len())
+    )  # fmt: skip
     size = pl.col("size").cast(pl.Float64, strict=False)
-    ordered = figures.sort("model", "grid", size, *_LABELS[3:], "domain", nulls_last=True)
-    same = [name for name in (*_LABELS, "domain", "split") if ordered[name].n_unique() == 1]
-    return ordered.drop(same)
+    ordered = figures.sort("model", "grid", size, *_LABELS[3:], nulls_last=True)
+    return ordered.drop([name for name in _LABELS if ordered[name].n_unique() == 1])
+
+
+def telling(options: pl.Series) -> pl.Expr:
+    """Return the options that are not the same in all rows, as words."""
+    read = {text: json.loads(text) for text in options.unique()}
+    trained = [each for each in read.values() if each] or [{}]
+    names = sorted({name for each in trained for name in each})
+    told = [name for name in names if len({str(each.get(name)) for each in trained}) > 1]
+    words = {
+        text: ", ".join(f"{name} {each[name]}" for name in told if name in each)
+        for text, each in read.items()
+    }
+    return pl.col("options").replace(words)

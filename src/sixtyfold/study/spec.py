@@ -41,8 +41,14 @@ class StudyResultsSpec(StudySpec):
     out: Path | None = None
     """File to write: .csv or .parquet. Without it the main figures are printed."""
 
+    figures: Path | None = None
+    """Directory to draw figures in, as PNG and as Vega-Lite."""
+
     measure: str = "macro_relation"
     """The measure that is printed."""
+
+    role: str = "test"
+    """What was asked: test, dev, own, probe, compare, drift, diff or search."""
 
 
 class StudyCleanSpec(StudySpec):
