@@ -27,7 +27,7 @@ def main() -> None:
         found = over_replicas([finished(Path(each), "search") for each in sys.argv[1:]])
     except SixtyfoldError as error:
         sys.exit(f"{error}\n\n{__doc__}")
-    points = [(100 * pl.col(name)).round(1) for name in ("accuracy", "difference", "low", "high")]
+    points = [(pl.col(name) * 100).round(1) for name in ("accuracy", "difference", "low", "high")]
     shares = [pl.col(name).round(4) for name in ("p", "p_holm")]
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160, tbl_hide_dataframe_shape=True):
         print(found.with_columns(*points, *shares))

@@ -93,3 +93,13 @@ def test_a_number_that_yaml_takes_for_a_word_is_a_number(tmp_path: Path) -> None
     path.write_text("name: s\ngrids: [{name: g, tune: {learning_rate: [1e-5, 1.0e-5]}}]\n")
     rates = [tune["learning_rate"] for _, tune in read_study(path).grids[0].combinations()]
     assert rates == [1e-5]
+
+
+def test_places_may_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACTS_HERE", "/data/facts")
+    found = study(tmp_path, facts={"facts": "entityquestions:${FACTS_HERE}"})
+    assert found.facts["facts"] == "entityquestions:/data/facts"
+    with pytest.raises(BadInput, match=r"asks for \$\{NOT_SET\}, which is not set"):
+        study(tmp_path, facts={"facts": "entityquestions:${NOT_SET}"})

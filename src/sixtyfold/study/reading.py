@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -11,18 +14,21 @@ from pydantic import ValidationError
 from sixtyfold.core.errors import BadInput, suggestion
 from sixtyfold.study.file import Options, StudyFile
 
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
 
 def read_study(path: Path) -> StudyFile:
     """Read and check a study file.
 
     `extends: NAME` takes a shipped study (`ye2024`, `ye2025`) and replaces what the file says; a
-    section given as a mapping replaces single options.
+    section given as a mapping replaces single options. `${NAME}` in a text is taken from the
+    environment, so that a file need not hold the places of one machine.
 
     Raises:
         BadInput: there is no such file, it is not YAML, or an option in it is not allowed; the
             message names file and option.
     """
-    values = _read_yaml(path)
+    values = _expanded(_read_yaml(path), path)
     preset = values.pop("extends", None)
     if preset is not None:
         values = _merged(_preset(str(preset), path), values)
@@ -30,6 +36,24 @@ def read_study(path: Path) -> StudyFile:
         return StudyFile.model_validate(values)
     except ValidationError as error:
         raise BadInput(f"{path}: {StudyFile.explain(error)}") from None
+
+
+def _expanded(value: Any, path: Path) -> Any:
+    """Return YAML values with `${NAME}` in texts replaced.
+
+    Raises:
+        BadInput: there is no such environment variable.
+    """
+    if isinstance(value, dict):
+        return {name: _expanded(each, path) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_expanded(each, path) for each in value]
+    if not isinstance(value, str):
+        return value
+    for name in _VARIABLE.findall(value):
+        if name not in os.environ:
+            raise BadInput(f"{path} asks for ${{{name}}}, which is not set; set {name}=...")
+    return _VARIABLE.sub(lambda found: os.environ[found[1]], value)
 
 
 def _read_yaml(path: Path) -> Options:
