@@ -58,11 +58,23 @@ def show_drift(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
 def show_restored(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
     """Show what restoring left of the update, one row per checkpoint where several were made."""
     if result.manifest["stage"] != "restore-shares":
+        if not silent:
+            _say(_one_share(result.manifest["restored"]))
         return show_stage(result, spec, silent=silent)
     table = result.table("restored_shares")
     if not silent:
         show_table(_shares(table), spec, silent=False)
     return {**show_stage(result, spec, silent=silent), "restored_shares": table.to_dicts()}
+
+
+def _one_share(counts: dict[str, Any]) -> str:
+    """Say how many weights went back and what is left.
+
+    >>> _one_share({"restored": 20, "numel": 1000, "remaining_norm": 1.5})
+    '20 of 1,000 weights put back; norm of what is left of the update: 1.5'
+    """
+    put_back = f"{counts['restored']:,} of {counts['numel']:,} weights put back"
+    return f"{put_back}; norm of what is left of the update: {counts['remaining_norm']:.4g}"
 
 
 def _shares(table: pl.DataFrame) -> pl.DataFrame:
