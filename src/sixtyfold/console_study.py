@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -16,23 +17,56 @@ from sixtyfold.study.spec import (
     StudyRunSpec,
     StudyStatusSpec,
 )
+from sixtyfold.study.status import Status
 
 
-def show_run(result: Driven, _: StudyRunSpec, *, silent: bool) -> dict[str, Any]:
+def show_run(result: Driven, spec: StudyRunSpec, *, silent: bool) -> dict[str, Any]:
     """Show how many jobs and cells there are."""
     trained = sum("tune" in cell.jobs for cell in result.plan.cells)
     value = {"jobs": len(result.plan.jobs), "done": len(result.done), "trainings": trained}
     if not silent:
         print(f"{value['done']} of {value['jobs']} jobs done, {trained} trainings")
-        print("figures: sixtyfold study results --file ...")
+        where = "" if spec.store is None else f" --store {spec.store}"
+        print(f"figures: sixtyfold study results --file {spec.file}{where}")
     return value
 
 
-def show_status(result: pl.DataFrame, _: StudyStatusSpec, *, silent: bool) -> list[dict[str, Any]]:
-    """Show jobs per stage."""
+def show_status(result: Status, _: StudyStatusSpec, *, silent: bool) -> dict[str, Any]:
+    """Show jobs per stage, what runs, what failed and why, and what was made otherwise."""
     if not silent:
-        _print(result)
-    return result.to_dicts()
+        _print(result.stages)
+        for line in _remarks(result):
+            print(line)
+    return {
+        "stages": result.stages.to_dicts(),
+        "open_choices": result.choices_open,
+        "failed": [each._asdict() for each in result.failed],
+        "running": [each._asdict() for each in result.running],
+        "other_versions": result.other_versions,
+        "other_inputs": result.other_inputs,
+        "other_weights": [each._asdict() for each in result.other_weights],
+    }
+
+
+def _remarks(result: Status) -> Iterator[str]:
+    if result.choices_open:
+        yield f"choices wait for {result.choices_open} dev answers; more jobs follow from them"
+    for what, jobs in (("runs", result.running), ("failed", result.failed)):
+        for job in jobs:
+            cell = f" ({job.cell})" if job.cell else ""
+            yield f"{what}: {job.stage} {job.key}{cell}" + (f": {job.reason}" if job.reason else "")
+    for version, count in result.other_versions.items():
+        yield f"{count} results were made with {version}, another is here now; they are used"
+    for name, count in result.other_inputs.items():
+        yield (
+            f"{count} results are of earlier contents of {name} and not used; "
+            "'sixtyfold study clean' lists them"
+        )
+    for job in result.other_weights:
+        yield (
+            f"made again with other weights: {job.stage} {job.key} ({job.cell}); what was measured "
+            "before and after is of two trainings"
+        )
 
 
 def show_results(
@@ -51,11 +85,13 @@ def show_results(
 def show_cleaned(result: pl.DataFrame, spec: StudyCleanSpec, *, silent: bool) -> dict[str, Any]:
     """Show how many results of each stage were removed, or would be."""
     counts = result.group_by("stage", maintain_order=True).agg(
-        unneeded=pl.len(), removed=pl.col("removed").sum()
+        unneeded=pl.len(), megabytes=pl.col("bytes").sum() / 1e6, removed=pl.col("removed").sum()
     )
     if not silent:
         _print(counts)
-        if not spec.yes:
+        if result.is_empty():
+            print("nothing is unneeded")
+        elif not spec.yes:
             print("nothing was removed; add --yes to remove it")
     return {"unneeded": result.to_dicts()}
 

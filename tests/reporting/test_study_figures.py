@@ -17,6 +17,7 @@ from sixtyfold.study.jobs import Place
 from sixtyfold.study.plan import Inputs
 from sixtyfold.study.results import main_figures
 from sixtyfold.study.spec import StudyResultsSpec, StudyRunSpec
+from sixtyfold.study.store import LocalStore
 
 INPUTS = Inputs(Place("atlas", "facts0"), {"m": Place("x", "model0")}, frozenset())
 
@@ -51,6 +52,23 @@ def test_a_table_and_figures_are_written(study_file: Path, tmp_path: Path) -> No
     assert {point["series"] for point in points} == {"lora_rank 4", "lora_rank 8"}
 
 
+def test_the_size_all_is_drawn_at_its_number_of_examples(
+    study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seven(spec: Any) -> Any:
+        rows = pl.DataFrame({"level": [4] * 7, "relation": ["r"] * 7})
+        return toy_stages._write("select", spec, {"selection": rows}, size={"size": 7})
+
+    monkeypatch.setattr(toy_stages, "select", seven)
+    values = yaml.safe_load(study_file.read_text())
+    values["grids"] = [{"name": "g", "select": {"size": "all"}}]
+    study_file.write_text(yaml.safe_dump(values))
+    study_run.run(StudyRunSpec(file=study_file), tell=lambda _: None)
+    results(StudyResultsSpec(file=study_file, figures=tmp_path / "f"))
+    drawn = json.loads((tmp_path / "f" / "macro_relation.json").read_text())
+    assert [point["examples"] for point in drawn["data"]["values"]] == [7.0, 7.0]
+
+
 def test_the_printed_table_keeps_what_differs(study_file: Path) -> None:
     study_run.run(StudyRunSpec(file=study_file), tell=lambda _: None)
     table = results(StudyResultsSpec(file=study_file))
@@ -64,6 +82,10 @@ def test_the_printed_table_keeps_what_differs(study_file: Path) -> None:
 
 
 def test_what_is_not_there_is_said(study_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"there is no store in .*study run' makes one"):
+        results(StudyResultsSpec(file=study_file))
+    assert not (tmp_path / "store").exists()
+    LocalStore(tmp_path / "store")
     with pytest.raises(BadInput, match="roles: none yet"):
         main_figures(results(StudyResultsSpec(file=study_file)), "micro", "test")
     with pytest.raises(BadInput, match="run the study first"):

@@ -251,6 +251,10 @@ def test_half_a_line_in_the_log_is_left_out(store: LocalStore) -> None:
     with (store.root / "log.jsonl").open("a") as log:
         log.write('{"time": 1, "ev')
     assert len(store.events()) == count
+    store.log("started", facts_job())  # on the same line: nobody ended the other
+    assert len(store.events()) == count
+    store.log("started", facts_job())
+    assert len(store.events()) == count + 1
 
 
 def test_a_failure_says_where_the_details_are(

@@ -41,6 +41,21 @@ def grid(**values: Any) -> dict[str, Any]:
         ({"resources": {"tuen": {"cpus": 2}}}, "'tuen'.*mean 'tune'"),
         ({"name": "../up"}, "option 'name'"),
         ({"extends": "ye2042"}, "extends 'ye2042'.*ye2024"),
+        ({"models": []}, "option 'models'.*at least 1"),
+        ({"grids": {"name": "g"}}, "grids was given .*; allowed: a list"),
+        ({"grids": [{"name": "base"}]}, "'base': results of untuned models are called so"),
+        (grid(select={"size": []}), "grids: g: select: size is a list of nothing"),
+        (grid(select={"size": [[60, 240]]}), "size: .* holds a list in a list"),
+        (grid(select={"size": [60, 240]}, without=[{"size": 24}]), "no combination has .*24"),
+        (grid(select={"size": [60]}, without=[{"size": 60}]), "without leaves nothing"),
+        (grid(search=[{}, {"tops": [1]}]), "grids: g: search: unknown option 'tops'.*'top'"),
+        (grid(search={"lm_eval_task": "x", "match": "paper"}), "search: --match is about facts"),
+        ({"evaluate": {"split": "train"}}, r"evaluate: unknown option 'split' \(the study"),
+        ({"shared": {"probe": "p"}}, "shared names 'probe', which no stage has or the study"),
+        ({"shared": {"plan": True}}, "shared names 'plan'"),
+        ({"shared": {"size": 30}}, "shared names 'size', which only select has; give it there"),
+        ({"resources": {"tune": {"cpu": 1}}}, "unknown option 'resources.tune.cpu'"),
+        ({"resources": {"tune": {"cpus": "two"}}}, "resources.tune.cpus.*'two'"),
     ],
 )
 def test_what_is_not_allowed_is_named(values: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -103,3 +118,24 @@ def test_places_may_come_from_the_environment(
     assert found.facts["facts"] == "entityquestions:/data/facts"
     with pytest.raises(BadInput, match=r"asks for \$\{NOT_SET\}, which is not set"):
         study(tmp_path, facts={"facts": "entityquestions:${NOT_SET}"})
+
+
+def test_what_is_left_out_is_compared_as_it_is_read() -> None:
+    rates = {"learning_rate": ["1e-5", 1e-4]}
+    found = Grid.model_validate(
+        {"name": "g", "tune": rates, "without": [{"learning_rate": "1e-5"}]}
+    )
+    assert [tune["learning_rate"] for _, tune in found.combinations()] == [1e-4]
+
+
+def test_levels_may_be_numbers() -> None:
+    found = Grid.model_validate({"name": "g", "select": {"levels": [0, 4, "2,3"]}})
+    assert [select["levels"] for select, _ in found.combinations()] == ["0", "4", "2,3"]
+    assert Grid.model_validate({"name": "g", "select": {"levels": 3}}).select["levels"] == "3"
+
+
+def test_complaints_do_not_repeat_the_section(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        study(tmp_path, **grid(tune={"epochs": 1, "max_steps": 3}))
+    said = "s.yaml: grids: g: tune: --max-steps 3 and --epochs 1 were both given; give one of them"
+    assert str(caught.value).endswith(said)

@@ -19,6 +19,7 @@ MEASURES = {
 }
 """Measures that are drawn over the size, where a study has them, and what their axis says."""
 
+_CELL = ("study", "grid", "model", "seed", "size", "levels", "learning_rate", "options")
 _SERIES = ("model", "grid", "levels", "options")
 
 
@@ -32,7 +33,7 @@ def figures(results: pl.DataFrame) -> dict[str, dict[str, Any]]:
         one figure over the number of examples for each of `MEASURES`, and one of the accuracy by
         level of the test fact and of the training set.
     """
-    rows = results.filter(pl.col("chosen") & pl.col("size").is_not_null())
+    rows = _with_examples(results.filter(pl.col("chosen") & pl.col("size").is_not_null()))
     found = {}
     for measure, title in MEASURES.items():
         drawn = rows.filter((pl.col("measure") == measure) & _whole(measure))
@@ -45,6 +46,13 @@ def figures(results: pl.DataFrame) -> dict[str, dict[str, Any]]:
     if not levels.is_empty():
         found["levels"] = _by_level(_named(levels))
     return found
+
+
+def _with_examples(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add `examples`: how many there really were, also of the size `all`."""
+    counts = rows.filter((pl.col("measure") == "examples") & pl.col("part").is_null())
+    counted = counts.select(*_CELL, examples="value").unique()
+    return rows.join(counted, on=_CELL, how="left", nulls_equal=True, maintain_order="left")
 
 
 def _whole(measure: str) -> pl.Expr:
@@ -60,7 +68,6 @@ def _named(rows: pl.DataFrame) -> pl.DataFrame:
     parts = [pl.col(name).fill_null("–") for name in told] or [pl.lit("all")]
     return rows.with_columns(
         series=pl.concat_str(parts, separator=", "),
-        examples=pl.col("size").cast(pl.Float64, strict=False),
         domain=pl.concat_str(pl.col("domain"), pl.lit(" domain")).fill_null("all facts"),
     )
 

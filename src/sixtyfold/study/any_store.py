@@ -4,6 +4,7 @@
     results/STAGE/KEY/        what a stage wrote, and its numbers (numbers.parquet)
     records/KEY.json          written last: the job is done
     claims/                   who runs a job
+    failures/KEY.json, .txt   why a job failed last
     studies/NAME/             the cells of a study
 
 Files that are read are files of this machine: a store that lies elsewhere fetches them.
@@ -19,15 +20,19 @@ from typing import NamedTuple
 
 import polars as pl
 
-from sixtyfold.core.errors import Corrupted, IncompleteInput
+from sixtyfold.core.errors import BadInput, Corrupted, IncompleteInput
 from sixtyfold.core.facts import read_table
 from sixtyfold.core.stage import Finished
 from sixtyfold.study.columns import SCHEMA
 from sixtyfold.study.jobs import Job
-from sixtyfold.study.records import Record
+from sixtyfold.study.records import Failure, Record
 from sixtyfold.study.stages import MAKES_WEIGHTS
 
 NUMBERS = "numbers"
+
+
+class NoStore(BadInput):
+    """There is no store at an address that is only to be read."""
 
 
 class StoredTable(NamedTuple):
@@ -113,6 +118,10 @@ class Store(ABC):
         """Remove a result that is not what it was, its record first."""
 
     @abstractmethod
+    def holds_weights(self, job: Job) -> bool:
+        """Whether anything of a checkpoint's weights takes room, whole or half removed."""
+
+    @abstractmethod
     def drop_weights(self, job: Job) -> bool:
         """Remove the weights of a checkpoint; False where somebody reads or makes them."""
 
@@ -133,8 +142,22 @@ class Store(ABC):
         """Return what was written down, oldest first: time, event, stage, key, process."""
 
     @abstractmethod
-    def write_failure(self, job: Job, text: str) -> str:
-        """Write down the traceback of a failed job; return where."""
+    def write_failure(self, job: Job, reason: str, details: str) -> str:
+        """Write down why a job failed; return where. It is forgotten when the job is recorded.
+
+        Args:
+            job: of which.
+            reason: one line.
+            details: the traceback of an unexpected error, or nothing.
+        """
+
+    @abstractmethod
+    def failures(self) -> list[Failure]:
+        """Return the last failure of every job that failed and was not recorded since."""
+
+    @abstractmethod
+    def running(self, jobs: Iterable[Job]) -> set[str]:
+        """Return the keys of those jobs that a process holds the right to run."""
 
     @abstractmethod
     def write_cells(self, study: str, cells: pl.DataFrame) -> None:

@@ -15,6 +15,8 @@ class DevScores:
         self.known: dict[str, float] = {}
         self.damaged: dict[str, str] = {}
         """Keys of recorded answers that are not readable, and why."""
+        self.undefined: dict[str, str] = {}
+        """Keys of recorded answers that have no accuracy to choose by, and why."""
 
     def __call__(self, keys: tuple[str, ...]) -> float | None:
         """Return the mean over several dev answers; None while one is missing.
@@ -30,6 +32,7 @@ class DevScores:
         """Read this one anew."""
         self.known.pop(key, None)
         self.damaged.pop(key, None)
+        self.undefined.pop(key, None)
 
     def _score(self, key: str) -> float | None:
         if key in self.known:
@@ -43,6 +46,7 @@ class DevScores:
             return None
         found = accuracy(answers, "in").macro_relation
         if found is None:
+            self.undefined[key] = "its dev facts are all out of domain, so nothing can be chosen"
             return None
         self.known[key] = found.value
         return found.value

@@ -11,21 +11,19 @@ from sixtyfold.study.any_store import Store
 from sixtyfold.study.jobs import Job
 from sixtyfold.study.plan import Plan
 
-REMOVED = pl.Schema({"stage": pl.String(), "key": pl.String(), "removed": pl.Boolean()})
+UNNEEDED = pl.Schema(
+    {"stage": pl.String(), "key": pl.String(), "bytes": pl.Int64(), "removed": pl.Boolean()}
+)
 
 
 class Unneeded(NamedTuple):
-    """Results that no study of the store names.
+    """A result that no study of the store names, and the bytes it takes."""
 
-    jobs: of which.
-    bytes: what they take.
-    """
-
-    jobs: list[Job]
+    job: Job
     bytes: int
 
 
-def unneeded(store: Store, plan: Plan) -> Unneeded:
+def unneeded(store: Store, plan: Plan) -> list[Unneeded]:
     """Return the results that neither this plan nor another study's last run needs.
 
     Args:
@@ -38,20 +36,24 @@ def unneeded(store: Store, plan: Plan) -> Unneeded:
     needed = set(plan.jobs)
     for cells in store.cells_files():
         needed |= set(read_table(cells)["key"])
-    jobs, size = [], 0
-    for (stage, key), used in store.result_bytes().items():
-        if key not in needed:
-            jobs.append(Job(key, stage, {}, {}))
-            size += used
-    return Unneeded(jobs, size)
+    return [
+        Unneeded(Job(key, stage, {}, {}), used)
+        for (stage, key), used in store.result_bytes().items()
+        if key not in needed
+    ]
 
 
-def remove(store: Store, found: Unneeded) -> pl.DataFrame:
-    """Remove them, those that somebody works on left out; return what was removed."""
+def removed(store: Store, found: list[Unneeded], *, yes: bool) -> pl.DataFrame:
+    """Remove them where `yes`, those that somebody works on left out; return a row for each."""
     rows = []
-    for job in found.jobs:
-        with store.claim(job, ()) as ours:
-            if ours:
-                store.forget(job)
-        rows.append({"stage": job.stage, "key": job.key, "removed": ours})
-    return pl.DataFrame(rows, schema=REMOVED)
+    for job, used in found:
+        gone = yes and _forgotten(store, job)
+        rows.append({"stage": job.stage, "key": job.key, "bytes": used, "removed": gone})
+    return pl.DataFrame(rows, schema=UNNEEDED)
+
+
+def _forgotten(store: Store, job: Job) -> bool:
+    with store.claim(job, ()) as ours:
+        if ours:
+            store.forget(job)
+        return ours

@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sixtyfold.core.errors import BadInput, suggestion
+from sixtyfold.core.errors import BadInput, SixtyfoldError
 from sixtyfold.study.any_store import Store
-from sixtyfold.study.file import Options, StudyFile
+from sixtyfold.study.file import Resources, StudyFile
 from sixtyfold.study.jobs import Job
 from sixtyfold.study.work import Outcome, work_at
 
 _RETRIES = 5
-_NAMES = {"cpus": "num_cpus", "gpus": "num_gpus", "memory": "memory"}
-_DEFAULT: Options = {"cpus": 1}
 
 
 class RayExecutor:
@@ -28,7 +26,7 @@ class RayExecutor:
         """Connect to a cluster, or start one on this machine (`local`).
 
         Raises:
-            BadInput: Ray is not installed, no cluster answers, or resources are not known.
+            BadInput: Ray is not installed, or no cluster answers.
         """
         try:
             import ray
@@ -36,11 +34,11 @@ class RayExecutor:
             raise BadInput("--ray needs Ray; pip install 'sixtyfold[ray]'") from None
         self.ray = ray
         self.url = store.url
-        self.options = {stage: _task_options(given) for stage, given in study.resources.items()}
+        self.resources = study.resources
         try:
             if not ray.is_initialized():
                 ray.init(
-                    address=None if address == "local" else address,
+                    address=address,
                     log_to_driver=False,
                     include_dashboard=False,
                 )
@@ -52,9 +50,14 @@ class RayExecutor:
 
     def submit(self, job: Job, reads: Mapping[str, Job]) -> None:
         """Give a job to the cluster."""
-        options = self.options.get(job.stage, self.options.get("all", _task_options(_DEFAULT)))
+        needed = self.resources.get(job.stage, self.resources.get("all", Resources()))
         remote = self.task.options(
-            **options, max_retries=_RETRIES, retry_exceptions=False, name=f"{job.stage} {job.key}"
+            num_cpus=needed.cpus,
+            num_gpus=needed.gpus,
+            memory=needed.memory,
+            max_retries=_RETRIES,
+            retry_exceptions=False,
+            name=f"{job.stage} {job.key}",
         )
         self.running[remote.remote(self.url, job, dict(reads))] = job.key
 
@@ -64,17 +67,14 @@ class RayExecutor:
         key = self.running.pop(done[0])
         try:
             outcome: Outcome = self.ray.get(done[0])
+        except self.ray.exceptions.RayTaskError as error:  # not of the stage: `work` tells those
+            return Outcome(key, "failed", _reason(error.cause))
         except self.ray.exceptions.RayError as error:
-            reason = " ".join(str(error).split())[:300]
+            reason = _reason(error)
             return Outcome(key, "failed", f"its worker was lost {_RETRIES + 1} times ({reason})")
         return outcome
 
 
-def _task_options(given: Options) -> Options:
-    for name in given:
-        if name not in _NAMES:
-            raise BadInput(
-                f"resources were given {name!r}{suggestion(name, _NAMES)}; "
-                f"allowed: {', '.join(_NAMES)}"
-            )
-    return {_NAMES[name]: value for name, value in given.items()}
+def _reason(error: BaseException) -> str:
+    words = " ".join(str(error).split())[:300]
+    return words if isinstance(error, SixtyfoldError) else f"{type(error).__name__}: {words}"

@@ -17,6 +17,7 @@ from sixtyfold.study.choice import DevScores
 from sixtyfold.study.file import StudyFile
 from sixtyfold.study.jobs import Job
 from sixtyfold.study.plan import Inputs, Plan, plan_study
+from sixtyfold.study.progress import Progress, words_of
 from sixtyfold.study.results import write_cells
 from sixtyfold.study.stages import MAKES_WEIGHTS
 from sixtyfold.study.work import Outcome
@@ -50,6 +51,9 @@ class Driven(NamedTuple):
 
 Tell = Callable[[str], None]
 
+_LONGEST_PAUSE = 16
+"""Times the store's pause: how long to wait at most for what other drivers do."""
+
 
 def drive(study: StudyFile, inputs: Inputs, store: Store, executor: Executor, tell: Tell) -> Driven:
     """Run a study until nothing is left that can be done.
@@ -78,13 +82,14 @@ class _Drive:
         self.running: set[str] = set()
         self.busy: set[str] = set()
         self.done: set[str] = set()
+        self.jobs: dict[str, Job] = {}
+        self.pauses = 1
 
     def run(self) -> Driven:
         self.look()
         self.refuse_damaged()
-        planned = 0
-        while planned < len(self.plan.jobs):  # what was made may decide on more
-            planned = len(self.plan.jobs)
+        self.progress = Progress(self.store, self.plan.jobs, self.done)
+        while any(self.ready()):  # what was made may decide on more
             while self.step():
                 pass
             self.look()
@@ -95,6 +100,8 @@ class _Drive:
         """Plan again with what is known now, also what others did meanwhile."""
         self.done = self.store.recorded()
         self.plan = plan_study(self.study, self.inputs, self.scores)
+        self.words = words_of(self.plan)
+        self.jobs |= self.plan.jobs  # one that runs may leave the plan: a choice is open again
         self.readers = defaultdict(list)
         for job in self.plan.jobs.values():
             for key in job.after:
@@ -105,6 +112,7 @@ class _Drive:
         self.left = [job for job in self.plan.jobs.values() if job.key not in self.done]
         for key, why in list(self.scores.damaged.items()):
             self.make_again(self.plan.jobs[key], why)
+        self.failed |= self.scores.undefined
         write_cells(self.store, self.study, self.plan)
 
     def is_gone(self, job: Job) -> bool:
@@ -143,7 +151,8 @@ class _Drive:
             self.take(self.executor.finished())
             return True
         if self.busy:
-            time.sleep(self.store.pause)
+            time.sleep(self.store.pause * self.pauses)
+            self.pauses = min(2 * self.pauses, _LONGEST_PAUSE)
             self.busy.clear()
             self.look()
             return True
@@ -163,16 +172,19 @@ class _Drive:
                 yield job
 
     def reads(self, job: Job) -> dict[str, Job]:
-        return {key: self.plan.jobs[key] for key in job.after}
+        return {key: self.jobs[key] for key in job.after}
 
     def take(self, outcome: Outcome) -> None:
         """Note what became of a job."""
         self.running.discard(outcome.key)
-        job = self.plan.jobs[outcome.key]
+        job = self.jobs[outcome.key]
+        if outcome.state != "busy":
+            self.pauses = 1
         if outcome.state == "done":
             self.done.add(job.key)
             self.left = [each for each in self.left if each.key != job.key]
-            self.tell(f"{len(self.done & set(self.plan.jobs))}/{len(self.plan.jobs)} {job.stage}")
+            words = self.words.get(job.key, "")
+            self.tell(self.progress.line(job, self.plan, words, self.left))
             if job.key in self.plan.open_choices:
                 self.look()
                 self.drop_weights(self.plan.jobs)
@@ -180,10 +192,11 @@ class _Drive:
         elif outcome.state == "busy":
             self.busy.add(job.key)
         elif outcome.state == "damaged":
-            self.make_again(self.plan.jobs[outcome.damaged], outcome.message)
+            self.make_again(self.jobs[outcome.damaged], outcome.message)
         else:
             self.failed[job.key] = outcome.message
-            self.tell(f"{job.stage} {job.key} failed: {outcome.message}")
+            cell = f" ({self.words[job.key]})" if job.key in self.words else ""
+            self.tell(f"{job.stage} {job.key}{cell} failed: {outcome.message}")
 
     def drop_weights(self, keys: Iterable[str]) -> None:
         """Remove checkpoints that no job of the plan, and no open choice, may need again."""
@@ -191,7 +204,7 @@ class _Drive:
             return
         for key in keys:
             job = self.plan.jobs.get(key)
-            if job is not None and self.has_served(job) and self.store.has_files(job):
+            if job is not None and self.has_served(job) and self.store.holds_weights(job):
                 self.store.drop_weights(job)
 
     def has_served(self, job: Job) -> bool:

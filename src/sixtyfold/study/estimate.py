@@ -7,7 +7,6 @@ already is the median of what it took.
 from __future__ import annotations
 
 import contextlib
-import statistics
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -15,11 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sixtyfold.core.cost import parameters
-from sixtyfold.core.errors import Corrupted, IncompleteInput, SixtyfoldError
+from sixtyfold.core.errors import SixtyfoldError
 from sixtyfold.core.models import model_directory
 from sixtyfold.study.any_store import Store
 from sixtyfold.study.file import StudyFile
-from sixtyfold.study.jobs import Job, Place
+from sixtyfold.study.jobs import Job
+from sixtyfold.study.kinds import Took, kind_of, model_behind
 from sixtyfold.study.plan import Plan
 from sixtyfold.study.stages import MAKES_WEIGHTS, STAGES
 
@@ -28,23 +28,33 @@ _TOKENS = ("prompt_tokens", "sampled_tokens_at_most", "answer_tokens_at_most", "
 _BYTES_PER_WEIGHT = 4  # a tuned model is written in float32 unless its base is smaller
 
 
-def estimate(study: StudyFile, store: Store, plan: Plan) -> dict[str, Any]:
+def estimate(study: StudyFile, store: Store, known: Plan, plan: Plan) -> dict[str, Any]:
     """Return what `sixtyfold study run` would do.
+
+    Args:
+        study: the file.
+        store: where results lie.
+        known: the jobs that are known to be needed.
+        plan: these, and those that follow from open choices, whatever is chosen: as many, and as
+            long ones.
 
     Returns:
         cells, jobs and how many are there; per stage what is left, and its hours; tokens; the disk
-        that checkpoints need at once; open choices; and what `supply` finds. What no job could be
-        estimated for is named under `not_estimated`.
+        that checkpoints need at once; jobs that follow from open choices (part of all the
+        others); and what `supply` finds. Stages with jobs that could not be estimated, which
+        `hours` leaves out, stand with the reason under `not_estimated`.
     """
     done = store.recorded()
     left = [job for job in plan.jobs.values() if job.key not in done]
-    costs = _Costs(study, store, plan, done)
+    costs = _Costs(study, store, plan, [job for job in plan.jobs.values() if job.key in done])
     with costs.ready():
         found = {job.key: costs.of(job) for job in left}
     seconds: defaultdict[str, float] = defaultdict(float)
     for job in left:
         seconds[job.stage] += found[job.key].seconds or 0.0
-    unknown = sorted({job.stage for job in left if found[job.key].seconds is None})
+    unknown = {
+        f"{job.stage}: {found[job.key].why}" for job in left if found[job.key].seconds is None
+    }
     trainings = [cell for cell in plan.cells if "tune" in cell.jobs]
     return {
         "trainings": len(trainings),
@@ -52,10 +62,10 @@ def estimate(study: StudyFile, store: Store, plan: Plan) -> dict[str, Any]:
         "jobs": len(plan.jobs),
         "jobs_there": len(plan.jobs) - len(left),
         "jobs_left": dict(Counter(job.stage for job in left)),
-        "jobs_after_open_choices": _after_choices(study, plan),
+        "jobs_after_open_choices": len(plan.jobs) - len(known.jobs),
         "hours": round(sum(seconds.values()) / 3600, 2),
         "hours_by_stage": {name: round(value / 3600, 3) for name, value in seconds.items()},
-        "not_estimated": unknown,
+        "not_estimated": sorted(unknown),
         "tokens": sum(found[job.key].tokens for job in left),
         "gigabytes_of_checkpoints": _checkpoint_gigabytes(study, plan),
         "supply": supply(store, plan, done),
@@ -75,28 +85,33 @@ def supply(store: Store, plan: Plan, done: set[str]) -> list[str]:
         if job.stage != "select" or job.key in done:
             continue
         if not all(key in done for key in job.after):
-            return ["levels are not known before the probe is done"]
+            lines.append("levels are not known before the probe is done")
+            continue
         reads = {key: plan.jobs[key] for key in job.after}
         try:
             select.plan(spec_of(job, reads, store))  # type: ignore[arg-type]
         except SixtyfoldError as error:
-            lines.append(f"size {job.options.get('size', 60)}: {error}")
+            set_ = f"size {job.options.get('size', 60)}, levels {job.options.get('levels')}"
+            lines.append(f"{set_}: {error}")
     return sorted(set(lines))
 
 
 class _Cost(NamedTuple):
     seconds: float | None
     tokens: int
+    why: str
+    """Why there are no seconds."""
 
 
 class _Costs:
     """Asks each kind of job once what it would cost."""
 
-    def __init__(self, study: StudyFile, store: Store, plan: Plan, done: set[str]) -> None:
+    def __init__(self, study: StudyFile, store: Store, plan: Plan, done: list[Job]) -> None:
         self.plan = plan
         self.store = store
         self.seen: dict[str, _Cost] = {}
-        self.took = _recorded_seconds(store, plan, done)
+        self.took = Took()
+        self.took.add(store, done, plan.jobs)
         self.reference = str(study.facts.get("facts", "atlas"))
 
     @contextlib.contextmanager
@@ -111,49 +126,46 @@ class _Costs:
 
     def of(self, job: Job) -> _Cost:
         """Return the cost of a job."""
-        kind = _kind(job)
+        kind = kind_of(job, self.plan.jobs)
         if kind not in self.seen:
             counted = self.ask(job)
-            seconds = self.took.get(
-                kind, next((counted[n] for n in _SECONDS if n in counted), None)
-            )
-            tokens = sum(int(counted.get(name, 0)) for name in _TOKENS)
-            self.seen[kind] = _Cost(seconds, tokens)
+            seconds = self.took.like(job, self.plan.jobs)
+            if seconds is None:
+                seconds = next((counted[name] for name in _SECONDS if name in counted), None)
+                seconds = seconds and seconds / self.parts(job)
+            tokens = sum(int(counted.get(name, 0)) for name in _TOKENS) // self.parts(job)
+            self.seen[kind] = _Cost(seconds, tokens, counted.get("why", "nothing says how long"))
         return self.seen[kind]
+
+    def parts(self, job: Job) -> int:
+        """Return in how many parts the facts of a job were cut."""
+        cut = self.plan.jobs.get(str(job.reads.get("facts")))
+        return int(cut.options["shards"]) if cut is not None and cut.stage == "shard" else 1
 
     def ask(self, job: Job) -> dict[str, Any]:
         """Return what the stage says, the base standing in for tuned models."""
         if job.stage in ("facts", "shard", "join", "select", "compare", "diff"):
             return {"estimated_seconds": 0.0} if job.stage != "diff" else {}
-        places: dict[str, Any] = {"facts": str(self.facts)}
+        places: dict[str, Any] = {}
+        if "facts" in job.reads:
+            places["facts"] = str(self.facts)
         for name in ("model", "base", "tuned"):
             if name in STAGES[job.stage].reads:
-                places[name] = self.base_of(job)
-        if job.stage == "tune":
-            chosen = self.plan.jobs[str(job.reads["selection"])]
-            del places["facts"]
-            places["selection"] = str(self.any_selection(chosen))
+                places[name] = model_behind(job, self.plan.jobs)
         module = _module(STAGES[job.stage].function)
         try:
+            if "selection" in job.reads:
+                chosen = self.plan.jobs[str(job.reads["selection"])]
+                places["selection"] = str(self.any_selection(chosen))
             spec = (
                 STAGES[job.stage]
                 .spec_class()
                 .parse({**job.options, **places, "out": self.folder / "none"})
             )
             found: dict[str, Any] = module.plan(spec)
-        except SixtyfoldError:
-            return {}
+        except SixtyfoldError as error:
+            return {"why": " ".join(str(error).split())}
         return found
-
-    def base_of(self, job: Job) -> str:
-        """Return the untuned model behind a job."""
-        for name in ("model", "base"):
-            source = job.reads.get(name)
-            if isinstance(source, Place):
-                return source.reference
-            if isinstance(source, str):
-                return self.base_of(self.plan.jobs[source])
-        raise LookupError(job.stage)
 
     def any_selection(self, job: Job) -> Path:
         """Choose as many examples of any level."""
@@ -167,40 +179,6 @@ class _Costs:
     def run(self, job: Job, places: dict[str, str], out: Path) -> None:
         kind = STAGES[job.stage]
         kind.run(kind.spec_class().parse({**job.options, **places, "out": out}))
-
-
-def _recorded_seconds(store: Store, plan: Plan, done: set[str]) -> dict[str, float]:
-    """Return the median seconds of every kind of job that the store holds."""
-    took: dict[str, list[float]] = defaultdict(list)
-    for job in plan.jobs.values():
-        if job.key in done:
-            with contextlib.suppress(Corrupted, IncompleteInput):
-                took[_kind(job)].append(store.record(job.key).seconds)
-    return {kind: statistics.median(values) for kind, values in took.items()}
-
-
-def _kind(job: Job) -> str:
-    """Return what jobs of equal cost share: all options but those that cost nothing."""
-    free = ("seed", "learning_rate", "levels", "index")
-    options = {name: value for name, value in sorted(job.options.items()) if name not in free}
-    models = sorted(each.reference for each in job.reads.values() if isinstance(each, Place))
-    return f"{job.stage} {options} {models}"
-
-
-def _after_choices(study: StudyFile, plan: Plan) -> int:
-    """Return how many jobs follow from the choices that are still open."""
-    grids = {grid.name: grid for grid in study.grids}
-    waiting = [cell for cell in plan.cells if cell.jobs.get("tune") in plan.waiting]
-    groups = {(cell.labels["grid"], repr(sorted(_without(cell.labels, grids)))) for cell in waiting}
-    return sum(
-        1 + sum(getattr(grids[name], asked) is not None for asked in ("drift", "diff", "search"))
-        for name, _ in groups
-    )
-
-
-def _without(labels: dict[str, Any], grids: dict[str, Any]) -> list[tuple[str, str]]:
-    chosen = grids[labels["grid"]].choose
-    return [(name, str(value)) for name, value in labels.items() if name != chosen]
 
 
 def _checkpoint_gigabytes(study: StudyFile, plan: Plan) -> float:

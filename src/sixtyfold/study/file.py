@@ -18,24 +18,32 @@ own spec. In `select` and `tune` of a grid a list is an axis: the grid is the pr
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from sixtyfold.core.errors import BadInput, suggestion
+from sixtyfold.core.errors import suggestion
 from sixtyfold.core.models import ModelOptions
 from sixtyfold.core.spec import Spec
-from sixtyfold.study.stages import STAGES, StageKind
-
-Options = dict[str, Any]
+from sixtyfold.study.options import (
+    Options,
+    agrees,
+    as_read,
+    check_axes,
+    check_options,
+    check_shared,
+    product_of,
+    values_of,
+)
+from sixtyfold.study.stages import STAGES
 
 #: What `ModelOptions` and the name of a model may say in the list of models.
 _OF_A_MODEL = ("name", "model", *ModelOptions.model_fields)
-_DECIDED_BY_THE_STUDY = ("out", "plan", "seed")
 _AXES = ("select", "tune")
-_ASKED = ("drift", "diff", "search")
+BASE = "base"
+"""What the cells of untuned models are called in the place of a grid, or how that starts."""
 
 
 class ModelEntry(Spec):
@@ -51,10 +59,23 @@ class ModelEntry(Spec):
     """Model options (dtype, device, revision, ...)."""
 
 
+class Resources(Spec):
+    """What a job takes of a Ray cluster."""
+
+    cpus: float = Field(default=1, ge=0)
+    """CPU cores; Ray counts them and does not bind jobs to them."""
+
+    gpus: float = Field(default=0, ge=0)
+    """GPUs; parts of one are allowed."""
+
+    memory: int | None = Field(default=None, ge=1)
+    """Bytes; not counted without it."""
+
+
 class Grid(Spec):
     """Trainings: the product of the axes in `select` and `tune`, for every model and seed."""
 
-    name: str
+    name: str = Field(min_length=1)
     """What it is called in results."""
 
     select: Options = Field(default_factory=dict)
@@ -79,25 +100,51 @@ class Grid(Spec):
     own: bool = False
     """Ask every (chosen) training its own examples too."""
 
-    search: Options | None = None
-    """With options of `sixtyfold search`: search repairs of every (chosen) training."""
+    search: tuple[Options, ...] | None = None
+    """With options of `sixtyfold search`: search repairs of every (chosen) training. A list is
+    several searches, called search, search-2, ... in results."""
+
+    @field_validator("search", mode="before")
+    @classmethod
+    def _one_search_or_more(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, dict) else value
+
+    @field_validator("select", mode="before")
+    @classmethod
+    def _levels_are_words(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "levels" not in value:
+            return value
+        given = value["levels"]
+        words = [str(each) if type(each) is int else each for each in values_of(given)]
+        return {**value, "levels": words if isinstance(given, list) else words[0]}
+
+    @field_validator("name")
+    @classmethod
+    def _is_no_untuned_model(cls, value: str) -> str:
+        if value == BASE or value.startswith(f"{BASE}, "):
+            raise ValueError("results of untuned models are called so; give it another name")
+        return value
 
     @model_validator(mode="after")
     def _sections_are_known(self) -> Self:
         if "replicas" in self.select:
             raise ValueError(f"grid {self.name}: replicas are told by the seeds of the study")
-        for size in _values(self.select.get("size", 60)):
+        for stage in _AXES:
+            check_axes(getattr(self, stage), f"grids: {self.name}: {stage}")
+        for size in values_of(self.select.get("size", 60)):
             if "," in str(size):
                 raise ValueError(
                     f"grid {self.name}: size: {size} is a ladder in one directory; "
                     f"give a list, size: [{str(size).replace(',', ', ')}]"
                 )
         for stage in _AXES:
-            for options in _product(getattr(self, stage)):
+            for options in product_of(getattr(self, stage)):
                 check_options(stage, options, f"grids: {self.name}: {stage}")
-        for stage in _ASKED:
+        for stage in ("drift", "diff"):
             if getattr(self, stage) is not None:
                 check_options(stage, getattr(self, stage), f"grids: {self.name}: {stage}")
+        for options in self.search or ():
+            check_options("search", options, f"grids: {self.name}: search")
         return self
 
     @model_validator(mode="after")
@@ -109,14 +156,23 @@ class Grid(Spec):
                 f"lists there: {', '.join(axes) or 'none'}"
             )
         named = {name for stage in _AXES for name in getattr(self, stage)}
+        every = [{**select, **tune} for select, tune in self._product()]
         for entry in self.without:
             if not set(entry) <= named:
                 unknown = min(set(entry) - named)
                 raise ValueError(
                     f"grid {self.name}: without names {unknown!r}{suggestion(unknown, named)}; "
-                    f"the grid sets {', '.join(sorted(named))}"
+                    f"the grid sets {', '.join(sorted(named)) or 'nothing'}"
                 )
+            if not any(agrees(each, entry) for each in every):
+                raise ValueError(f"grid {self.name}: without: no combination has {entry}")
+        if every and all(any(agrees(each, entry) for entry in self.without) for each in every):
+            raise ValueError(f"grid {self.name}: without leaves nothing of it")
         return self
+
+    def _product(self) -> Iterator[tuple[Options, Options]]:
+        for select, tune in itertools.product(product_of(self.select), product_of(self.tune)):
+            yield as_read("select", select), as_read("tune", tune)
 
     def combinations(self) -> Iterator[tuple[Options, Options]]:
         """Yield the select and tune options of every training of one model and seed.
@@ -124,9 +180,8 @@ class Grid(Spec):
         Values are as the stages' specs read them, so that 1e-5 and 0.00001 are one.
         """
         seen = []
-        for select, tune in itertools.product(_product(self.select), _product(self.tune)):
-            both = (as_read("select", select), as_read("tune", tune))
-            left_out = any(_agrees({**both[0], **both[1]}, entry) for entry in self.without)
+        for both in self._product():
+            left_out = any(agrees({**both[0], **both[1]}, entry) for entry in self.without)
             if both not in seen and not left_out:
                 seen.append(both)
                 yield both
@@ -144,7 +199,9 @@ class StudyFile(Spec):
     store: str = "runs/store"
     """Where results lie: a directory or an fsspec URL (s3://bucket/prefix)."""
 
-    models: tuple[ModelEntry, ...] = (ModelEntry(name="embedded", model="embedded"),)
+    models: tuple[ModelEntry, ...] = Field(
+        default=(ModelEntry(name="embedded", model="embedded"),), min_length=1
+    )
     """References of models, or mappings with `model`, `name` and model options."""
 
     shared: Options = Field(default_factory=dict)
@@ -174,7 +231,7 @@ class StudyFile(Spec):
     keep_checkpoints: bool = False
     """Keep tuned weights in the store; without it they are removed once nothing needs them."""
 
-    resources: dict[str, Options] = Field(default_factory=dict)
+    resources: dict[str, Resources] = Field(default_factory=dict)
     """For Ray: stage to cpus, gpus and memory (bytes) of one of its jobs; `all` for the others."""
 
     @field_validator("models", mode="before")
@@ -194,12 +251,7 @@ class StudyFile(Spec):
     def _sections_are_known(self) -> Self:
         for stage in ("facts", "probe", "evaluate"):
             check_options(stage, getattr(self, stage) or {}, stage)
-        fields = {name for kind in STAGES.values() for name in kind.spec_class().model_fields}
-        for name in self.shared:
-            if name not in fields:
-                raise ValueError(
-                    f"shared names {name!r}, which no stage has{suggestion(name, fields)}"
-                )
+        check_shared(self.shared)
         for what, names in (
             ("model", [m.name for m in self.models]),
             ("grid", [g.name for g in self.grids]),
@@ -215,59 +267,6 @@ class StudyFile(Spec):
                 f"allowed: {', '.join(known)}"
             )
         return self
-
-
-def check_options(stage: str, options: Options, where: str) -> None:
-    """Refuse options that a stage does not have or allow.
-
-    Raises:
-        ValueError: names `where`, the option and what is allowed.
-    """
-    kind = STAGES[stage]
-    own = set(kind.spec_class().model_fields) - set(kind.reads) - set(_DECIDED_BY_THE_STUDY)
-    if stage == "facts":
-        own |= {"facts", "seed"}
-    for name in options:
-        if name not in own:
-            hint = suggestion(name, own)
-            decided = (
-                " (the study decides it)" if name in {*kind.reads, *_DECIDED_BY_THE_STUDY} else ""
-            )
-            raise ValueError(f"{where}: unknown option '{name}'{decided}{hint}")
-    try:
-        kind.spec_class().parse({**_placeholders(kind), **options})
-    except BadInput as error:
-        raise ValueError(f"{where}: {error}") from None
-
-
-def as_read(stage: str, options: Options) -> Options:
-    """Return options as JSON values of what the stage's spec makes of them."""
-    kind = STAGES[stage]
-    spec = kind.spec_class().parse({**_placeholders(kind), **options})
-    values = spec.model_dump(mode="json")
-    return {name: values[name] for name in options}
-
-
-def _placeholders(kind: StageKind) -> Options:
-    """Return something for the fields that the study fills in later: needed ones, and the probe."""
-    fields = kind.spec_class().model_fields
-    filled = [name for name in kind.reads if name == "probe" or fields[name].is_required()]
-    return {**dict.fromkeys(filled, "..."), "out": "..."}
-
-
-def _product(options: Mapping[str, Any]) -> Iterator[Options]:
-    names = list(options)
-    values = [_values(value) for value in options.values()]
-    for chosen in itertools.product(*values):
-        yield dict(zip(names, chosen, strict=True))
-
-
-def _values(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _agrees(options: Options, entry: Options) -> bool:
-    return all(str(options[name]) == str(value) for name, value in entry.items())
 
 
 def _model_entry(given: Any) -> Any:

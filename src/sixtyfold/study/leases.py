@@ -75,6 +75,11 @@ class Leases:
         """Whether another machine reads the result of a job."""
         return any(self._is_live(name) for name in self.files.sizes(f"readers/{key}"))
 
+    def is_taken(self, key: str) -> bool:
+        """Whether another machine runs a job."""
+        numbered = sorted(self.files.sizes(f"claims/{key}"))
+        return bool(numbered) and self._is_live(numbered[-1])
+
     def _take(self, key: str, held: list[str]) -> bool:
         numbered = sorted(self.files.sizes(f"claims/{key}"))
         if numbered and self._is_live(numbered[-1]):
@@ -96,8 +101,7 @@ class Leases:
         name = f"readers/{key}/{uuid.uuid4().hex}.json"
         self.files.write(name, self._text())
         held.append(name)
-        numbered = sorted(self.files.sizes(f"claims/{key}"))
-        return not (numbered and self._is_live(numbered[-1]))
+        return not self.is_taken(key)
 
     def _is_live(self, name: str) -> bool:
         """Whether the owner of a lease is another machine and may still be at work."""

@@ -31,6 +31,19 @@ def locked(folder: Path, own: str, shared: Iterable[str]) -> Iterator[bool]:
             handle.close()
 
 
+def is_locked(folder: Path, name: str) -> bool:
+    """Whether another process holds a lock alone."""
+    path = folder / name
+    if not path.is_file():
+        return False
+    held: list[IO[str]] = []
+    try:
+        return not _lock(path, fcntl.LOCK_SH, held)
+    finally:
+        for handle in held:
+            handle.close()
+
+
 def _lock(path: Path, kind: int, held: list[IO[str]]) -> bool:
     handle = path.open("w")
     held.append(handle)

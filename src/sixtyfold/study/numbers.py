@@ -127,24 +127,33 @@ def _diff(result: Finished) -> Iterator[Number]:
 
 
 def _search(result: Finished) -> Iterator[Number]:
+    spec = result.manifest["spec"]
+    task = spec.get("lm_eval_task") is not None  # its documents are in and out of nothing
+    split = "dev" if task else spec.get("split", "dev")
     for row in result.table("candidates").iter_rows(named=True):
         part = f"{row['family']} {row['setting']}"
         bounds = (row["accuracy"], row["low"], row["high"], row["n"])
-        yield Number("macro_relation", *bounds, domain="in", split="dev", part=part)
+        domain = None if task else "in"
+        yield Number("macro_relation", *bounds, domain=domain, split=split, part=part)
     if "test" in result.manifest["rows"]:
-        yield from _tested(result.table("test"))
+        for row in result.table("test").iter_rows(named=True):
+            yield from _tested(row, None if task else row["domain"])
 
 
-def _tested(table: pl.DataFrame) -> Iterator[Number]:
-    for row in table.iter_rows(named=True):
-        place: dict[str, Any] = {"domain": row["domain"], "split": "test", "part": row["arm"]}
-        bounds = (row["accuracy"], row["low"], row["high"], row["n"])
-        yield Number("macro_relation", *bounds, **place)
+def _tested(row: dict[str, Any], domain: str | None) -> Iterator[Number]:
+    """Yield the accuracy of an arm, and how far it is from what all arms are compared with."""
+    place: dict[str, Any] = {"domain": domain, "split": "test", "part": row["arm"]}
+    yield Number("macro_relation", row["accuracy"], row["low"], row["high"], row["n"], **place)
+    for column, value in row.items():
+        other = column.removesuffix("_difference")
+        if other != column and value is not None:
+            bounds = (row[f"{other}_low"], row[f"{other}_high"], row["n"])
+            yield Number(f"difference to {other}", value, *bounds, **place)
+            yield Number(f"p of the difference to {other}", row[f"{other}_p_holm"], **place)
 
 
 _NUMBERS: dict[str, Callable[[Finished], Iterator[Number]]] = {
     "facts": _none,
-    "shard": _none,
     "probe": _probe,
     "select": _select,
     "tune": _tune,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sixtyfold.study.any_store import Store
+from sixtyfold.study.any_store import NoStore, Store
 from sixtyfold.study.store import LocalStore
+
+__all__ = ["NoStore", "open_store"]
 
 
 def open_store(url: str, *, make: bool = True) -> Store:
@@ -16,7 +18,9 @@ def open_store(url: str, *, make: bool = True) -> Store:
         make: make it where it is not there.
 
     Raises:
-        BadInput: it is not there, cannot be written, or the protocol's package is not installed.
+        NoStore: it is not there and is not to be made.
+        BadInput: something else is there, it cannot be written, or the protocol's package is not
+            installed.
     """
     if "://" not in url or url.startswith("file://"):
         return LocalStore(Path(url.removeprefix("file://")), make=make)

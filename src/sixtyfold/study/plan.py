@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sixtyfold.study.file import Grid, ModelEntry, Options, StudyFile
+from sixtyfold.core.errors import BadInput
+from sixtyfold.core.models import ModelOptions
+from sixtyfold.study.file import BASE, Grid, ModelEntry, StudyFile
 from sixtyfold.study.jobs import Job, Place, make_job
+from sixtyfold.study.options import Options, as_read
 from sixtyfold.study.stages import STAGES
 
 
 class Cell(NamedTuple):
     """What results are labelled by, and the jobs behind them.
 
-    labels: study, grid, model, seed, and every option of select and tune that the study sets.
+    labels: grid, model, seed, every option of select and tune that the study sets, and of a
+        training its size, levels and learning rate also where they are defaults.
     jobs: role (`select`, `tune`, `dev`, `test`, `drift`, ...) to the key of a job.
     chosen: whether it is asked on test: chosen on dev, or there was nothing to choose.
     """
@@ -105,12 +109,17 @@ class _Planner:
         options: Mapping[str, Any],
         reads: Mapping[str, Any],
         model: ModelEntry | None = None,
+        *,
+        shared: bool = True,
     ) -> str:
         """Add a job, with what the study and the model give to all stages; return its key."""
         fields = STAGES[stage].spec_class().model_fields
-        given = {**self.study.shared, **(model.options if model else {})}
+        given = {**(self.study.shared if shared else {}), **(model.options if model else {})}
         common = {name: value for name, value in given.items() if name in fields}
-        job = make_job(stage, {**common, **options}, reads)
+        try:
+            job = make_job(stage, {**common, **options}, reads)
+        except BadInput as error:
+            raise BadInput(f"{stage}: {error}") from None
         self.jobs.setdefault(job.key, job)
         return job.key
 
@@ -132,12 +141,12 @@ class _Planner:
         """Add the answers of a base model, asked in its ways."""
         model, probe = around.model, around.probe
         ways: dict[str, Options] = {
-            "base": {},
-            "base, 4 examples": {"shots": 4},
-            "base, chat": {"prompt_form": "chat"},
+            BASE: {},
+            f"{BASE}, 4 examples": {"shots": 4},
+            f"{BASE}, chat": {"prompt_form": "chat"},
         }
         if model.name not in self.inputs.chat:
-            del ways["base, chat"]
+            del ways[f"{BASE}, chat"]
         reads = {"model": around.place, "facts": around.facts, "probe": probe}
         for name, changed in ways.items():
             jobs = {
@@ -147,7 +156,8 @@ class _Planner:
                 for split in ("dev", "test")
             }
             found = {"probe": probe} if probe else {}
-            yield Cell(self.labels(name, model, None, {}, {}), {**found, **jobs}, chosen=True)
+            labels = {"grid": name, "model": model.name, "seed": None}
+            yield Cell(labels, {**found, **jobs}, chosen=True)
 
     def best_way(self, untuned: list[Cell]) -> str | None:
         """Return the test answers of the way that did best on dev; None while that is open."""
@@ -204,7 +214,8 @@ class _Planner:
                 around.model,
             )
             jobs = {"select": chosen, "tune": tuned, "dev": self.ask(around, tuned, "dev")}
-            cells.append(Cell(self.labels(grid.name, around.model, seed, select, tune), jobs, True))
+            labels = {"grid": grid.name, "model": around.model.name, "seed": seed}
+            cells.append(Cell({**labels, **_settings(select, tune)}, jobs, chosen=True))
         return cells
 
     def ask(self, around: _Around, tuned: str, split: str, selection: Any = None) -> str:
@@ -226,15 +237,23 @@ class _Planner:
             found["diff"] = self.add("diff", grid.diff, pair, around.model)
         if grid.drift is not None:
             found["drift"] = self.add("drift", grid.drift, {**pair, **facts}, around.model)
-        if grid.search is not None:
-            options = {**self.study.evaluate, "checkpoint": False, **grid.search}
-            found["search"] = self.add("search", options, {**pair, **facts}, around.model)
+        for number, options in enumerate(grid.search or (), start=1):
+            role = "search" if number == 1 else f"search-{number}"
+            found[role] = self.search(around, options, pair, facts)
         return found
 
-    def labels(
-        self, name: str, model: ModelEntry, seed: int | None, select: Options, tune: Options
-    ) -> dict[str, Any]:
-        return {"grid": name, "model": model.name, "seed": seed, **select, **tune}
+    def search(
+        self, around: _Around, options: Options, pair: dict[str, Any], facts: dict[str, Any]
+    ) -> str:
+        """Add a search on dev facts, asked as all are asked, or on a task that asks by itself."""
+        own = {"checkpoint": False, **options}
+        if options.get("lm_eval_task") is not None:
+            of_model = {**self.study.shared, **around.model.options}
+            given = {name: of_model[name] for name in ModelOptions.model_fields if name in of_model}
+            return self.add("search", {**given, **own}, pair, shared=False)
+        fields = STAGES["search"].spec_class().model_fields
+        asked = {name: each for name, each in self.study.evaluate.items() if name in fields}
+        return self.add("search", {**asked, **own}, {**pair, **facts}, around.model)
 
 
 class _Around(NamedTuple):
@@ -248,3 +267,10 @@ class _Around(NamedTuple):
     facts: str
     probe: str | None
     best_way: str | None
+
+
+def _settings(select: Options, tune: Options) -> Options:
+    """Return the options that are set, and the defaults of those by which trainings are told."""
+    size = as_read("select", {"size": 60, "levels": "natural", **select})
+    rate = as_read("tune", {"learning_rate": None, **tune})
+    return {**size, **rate}

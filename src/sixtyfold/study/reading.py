@@ -12,7 +12,8 @@ import yaml
 from pydantic import ValidationError
 
 from sixtyfold.core.errors import BadInput, suggestion
-from sixtyfold.study.file import Options, StudyFile
+from sixtyfold.study.file import StudyFile
+from sixtyfold.study.options import Options
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -35,7 +36,17 @@ def read_study(path: Path) -> StudyFile:
     try:
         return StudyFile.model_validate(values)
     except ValidationError as error:
-        raise BadInput(f"{path}: {StudyFile.explain(error)}") from None
+        raise BadInput(f"{path}: {_explained(error)}") from None
+
+
+def _explained(error: ValidationError) -> str:
+    """Return the first complaint in words, without the section where the words name it."""
+    first = error.errors()[0]
+    if first["type"] == "value_error" and isinstance(first["input"], dict):
+        return str(first["ctx"]["error"])
+    if first["type"] == "tuple_type":
+        return f"{'.'.join(map(str, first['loc']))} was given {first['input']!r}; allowed: a list"
+    return StudyFile.explain(error)
 
 
 def _expanded(value: Any, path: Path) -> Any:
@@ -61,7 +72,8 @@ def _read_yaml(path: Path) -> Options:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(
-            f"there is no study file {path}; shipped ones: {', '.join(presets())}"
+            f"there is no study file {path}; write one, from scratch or with 'extends:' and a "
+            f"shipped one: {', '.join(presets())}"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is not YAML ({' '.join(str(error).split())})") from None

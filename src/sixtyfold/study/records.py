@@ -5,6 +5,7 @@ A record is written last, after every file of the result, so its existence means
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,25 @@ WEIGHTS = (".safetensors", ".bin")
 """Files that are removed when no job needs a checkpoint any more."""
 
 _DIFFERS = "timings.json"
-_NO_RESULT = (".lock", "parts", "plan.json", _DIFFERS)
+WEIGHTS_DIFFER = "weights differ"
+"""Event: a checkpoint that was made again is not what it was, bit for bit."""
+
+REMOVED = "removed.json"
+"""What the manifest of a checkpoint without weights is called."""
+
+_NO_RESULT = (".lock", "parts", "plan.json", REMOVED, _DIFFERS)
+
+
+class Failure(NamedTuple):
+    """How the last run of a job ended that was not recorded since.
+
+    time: seconds since 1970.
+    """
+
+    key: str
+    stage: str
+    reason: str
+    time: float
 
 
 class StoredFile(NamedTuple):
@@ -66,6 +85,11 @@ def record_of(job: Job, result: Finished, seconds: float) -> Record:
     return Record(job.key, job.stage, options, reads, files, round(seconds, 3), packages)
 
 
+def failure_of(job: Job, reason: str) -> Failure:
+    """Return the failure of a job that just failed."""
+    return Failure(job.key, job.stage, reason, round(time.time(), 3))
+
+
 def record_from(value: Any, origin: str) -> Record:
     """Read a record.
 
@@ -107,6 +131,15 @@ def check_files(record: Record, folder: Path, *, weights: bool, hashes: bool = T
             raise Corrupted(f"{path} has {size} bytes where {stored.size} were written")
         if hashes and not heavy and file_sha256(path) != stored.sha256:
             raise Corrupted(f"{path} does not hold what was written")
+
+
+def weights_differ(before: Record, after: Record) -> bool:
+    """Whether two checkpoints of one job have other weights."""
+    old, new = (
+        {name: each for name, each in record.files.items() if name.endswith(WEIGHTS)}
+        for record in (before, after)
+    )
+    return old != new
 
 
 def _stored(path: Path) -> StoredFile:

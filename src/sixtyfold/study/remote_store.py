@@ -1,7 +1,6 @@
 """A store at an fsspec URL (s3://, gs://, memory://, ...), shared by machines that share no disk.
 
     results/STAGE/KEY/HASH/NAME   a file of a result under the start of its SHA-256
-    log/...                       one empty file per event, told by its name
 
 A job runs in a directory of this machine below the cache, so that a killed one continues there;
 then its files are stored, the numbers last, then the record. What a job reads is fetched into the
@@ -18,8 +17,6 @@ import io
 import json
 import os
 import shutil
-import socket
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,13 +27,14 @@ import polars as pl
 from sixtyfold.core.cache import cache_directory
 from sixtyfold.core.errors import BadInput, Corrupted, IncompleteInput
 from sixtyfold.core.stage import Finished, finished, write_parquet
-from sixtyfold.study.any_store import NUMBERS, Store, StoredTable
+from sixtyfold.study.any_store import NUMBERS, NoStore, Store, StoredTable
 from sixtyfold.study.jobs import FORMAT, Job
 from sixtyfold.study.leases import SECONDS, Leases
-from sixtyfold.study.locks import locked
+from sixtyfold.study.locks import is_locked, locked
 from sixtyfold.study.mirror import Mirror, ResultFile, put_bytes, result_folder
-from sixtyfold.study.records import WEIGHTS, Record, record_from, record_of
+from sixtyfold.study.records import WEIGHTS, Failure, Record, failure_of, record_from, record_of
 from sixtyfold.study.remote_files import RemoteFiles
+from sixtyfold.study.remote_notes import RemoteNotes
 from sixtyfold.study.stages import MAKES_WEIGHTS
 
 _NUMBERS = f"{NUMBERS}.parquet"
@@ -67,6 +65,7 @@ class RemoteStore(Store):
         for name in ("results", "claims", "studies"):
             (self.local / name).mkdir(parents=True, exist_ok=True)
         self.mirror = Mirror(self.files, self.local)
+        self.notes = RemoteNotes(self.files)
         self.leases = Leases(self.files, _machine(self.local), lease_seconds)
         self._checked: set[str] = set()
         self._records: dict[str, Record] = {}
@@ -107,9 +106,8 @@ class RemoteStore(Store):
         if job.key not in self._whole:
             folder = f"{result_folder(job.stage, job.key)}/"
             sizes = self._all_sizes() if job.key in self._listed else self.files.sizes(folder[:-1])
-            self._whole[job.key] = any(
-                name.startswith(folder) and name.endswith("/manifest.json") for name in sizes
-            )
+            found = (name for name in sizes if name.startswith(folder))
+            self._whole[job.key] = any(name.endswith("/manifest.json") for name in found)
         return self._whole[job.key]
 
     def place(self, job: Job) -> Path:
@@ -145,6 +143,7 @@ class RemoteStore(Store):
         text = json.dumps(record.as_json(), indent=2, sort_keys=True) + "\n"
         self.files.write(_record(job.key), text.encode())
         self._records[job.key], self._whole[job.key] = record, True
+        self.notes.forget_failure(job.key)
         self.log("recorded", job)
 
     def check(self, job: Job) -> None:
@@ -171,6 +170,10 @@ class RemoteStore(Store):
         self.files.remove([_record(job.key)])
         self.files.remove(self.files.sizes(result_folder(job.stage, job.key)))
         shutil.rmtree(self.place(job), ignore_errors=True)
+
+    def holds_weights(self, job: Job) -> bool:
+        """Whether the checkpoint of a recorded job is still there."""
+        return self.has_weights(job)
 
     def drop_weights(self, job: Job) -> bool:
         """Remove the weights of a checkpoint, its manifest first; False where somebody reads it."""
@@ -203,23 +206,26 @@ class RemoteStore(Store):
 
     def log(self, event: str, job: Job) -> None:
         """Write down what happened."""
-        what = f"{event.replace(' ', '-')}_{job.stage}_{job.key}"
-        process = f"{socket.gethostname()}-{os.getpid()}".replace("_", "-")
-        self.files.write(f"log/{time.time():017.3f}_{what}_{process}_{uuid.uuid4().hex[:8]}", b"")
+        self.notes.log(event, job)
 
     def events(self) -> list[dict[str, object]]:
         """Return what was written down, oldest first."""
-        found: list[dict[str, object]] = []
-        for name in sorted(self.files.sizes("log")):
-            when, event, stage, key, process, _ = name.removeprefix("log/").split("_")
-            said = {"time": float(when), "event": event.replace("-", " "), "stage": stage}
-            found.append({**said, "key": key, "process": process})
-        return found
+        return self.notes.events()
 
-    def write_failure(self, job: Job, text: str) -> str:
-        """Write down the traceback of a failed job; return where."""
-        self.files.write(f"failures/{job.key}.txt", text.encode())
-        return f"{self.url}/failures/{job.key}.txt"
+    def write_failure(self, job: Job, reason: str, details: str) -> str:
+        """Write down why a job failed; return where."""
+        return self.notes.write_failure(failure_of(job, reason), details)
+
+    def failures(self) -> list[Failure]:
+        """Return the last failure of every job that failed and was not recorded since."""
+        return self.notes.failures()
+
+    def running(self, jobs: Iterable[Job]) -> set[str]:
+        """Return the keys of those jobs that are locked here or leased by another machine."""
+        keys, here = {job.key for job in jobs}, self.local / "claims"
+        leased = keys & {name.split("/")[1] for name in self.files.sizes("claims")}
+        taken = {key for key in leased if self.leases.is_taken(key)}
+        return taken | {key for key in keys if is_locked(here, key)}
 
     def write_cells(self, study: str, cells: pl.DataFrame) -> None:
         """Write the cells of a study."""
@@ -325,9 +331,8 @@ def _check_format(files: RemoteFiles, *, make: bool) -> None:
         text = files.read("format.json")
     except FileNotFoundError:
         if not make:
-            raise BadInput(
-                f"there is no store at {files.url}; 'sixtyfold study run' makes one"
-            ) from None
+            said = f"there is no store at {files.url}; 'sixtyfold study run' makes one"
+            raise NoStore(said) from None
         others = list(files.sizes("."))
         if others:
             raise BadInput(
@@ -340,7 +345,5 @@ def _check_format(files: RemoteFiles, *, make: bool) -> None:
     except (ValueError, KeyError, TypeError):
         found = "unknown"
     if found != FORMAT:
-        raise BadInput(
-            f"{files.url} is a store of format {found}, this version writes {FORMAT}; "
-            "choose another"
-        )
+        said = f"is a store of format {found}, this version writes {FORMAT}; choose another"
+        raise BadInput(f"{files.url} {said}")

@@ -70,7 +70,7 @@ def _text(name: str, value: Any) -> Any:
     return float(value) if name == "learning_rate" else str(value)
 
 
-_LABELS = ("model", "grid", "size", "levels", "learning_rate", "options", "part", "domain")
+_LABELS = ("model", "grid", "size", "levels", "learning_rate", "options", "part", "domain", "split")
 
 
 def main_figures(results: pl.DataFrame, measure: str, role: str) -> pl.DataFrame:
@@ -84,7 +84,8 @@ def main_figures(results: pl.DataFrame, measure: str, role: str) -> pl.DataFrame
     Returns:
         one row per cell without its seed: mean, standard deviation over the seeds (null for one),
         lowest, highest, number of seeds. Numbers of parts (a level, a relation) stand in it only
-        where the measure has no others; labels that are the same in all rows are left out.
+        where the measure has no others; labels that are the same wherever there are any are left
+        out.
 
     Raises:
         BadInput: no result has this measure and role; the message names those there are.
@@ -109,7 +110,7 @@ def main_figures(results: pl.DataFrame, measure: str, role: str) -> pl.DataFrame
     )  # fmt: skip
     size = pl.col("size").cast(pl.Float64, strict=False)
     ordered = figures.sort("model", "grid", size, *_LABELS[3:], nulls_last=True)
-    return ordered.drop([name for name in _LABELS if ordered[name].n_unique() == 1])
+    return ordered.drop([name for name in _LABELS if ordered[name].drop_nulls().n_unique() <= 1])
 
 
 def telling(options: pl.Series) -> pl.Expr:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -13,13 +15,13 @@ from sixtyfold.core.errors import BadInput, SixtyfoldError
 from sixtyfold.core.stage import write_atomic, write_parquet
 from sixtyfold.study.any_store import Store
 from sixtyfold.study.choice import DevScores
-from sixtyfold.study.clean import REMOVED, remove, unneeded
+from sixtyfold.study.clean import removed, unneeded
 from sixtyfold.study.drive import Driven, Executor, Tell, drive
 from sixtyfold.study.file import StudyFile
 from sixtyfold.study.inputs import find_inputs
 from sixtyfold.study.local import LocalExecutor
-from sixtyfold.study.open_store import open_store
-from sixtyfold.study.plan import Plan, plan_study
+from sixtyfold.study.open_store import NoStore, open_store
+from sixtyfold.study.plan import DevScore, Inputs, Plan, plan_study
 from sixtyfold.study.reading import read_study
 from sixtyfold.study.results import results_table
 from sixtyfold.study.spec import (
@@ -29,18 +31,20 @@ from sixtyfold.study.spec import (
     StudySpec,
     StudyStatusSpec,
 )
+from sixtyfold.study.status import Status, status_of
 
 
 class Opened(NamedTuple):
     """A study with its store, planned with what is there."""
 
     study: StudyFile
+    inputs: Inputs
     store: Store
     plan: Plan
 
 
 class SomeFailed(SixtyfoldError):
-    """A study went on to its end and some of its jobs failed."""
+    """A study went on to its end and some of its jobs failed or could not be done."""
 
 
 def run(spec: StudyRunSpec, tell: Tell | None = None) -> Driven:
@@ -50,31 +54,31 @@ def run(spec: StudyRunSpec, tell: Tell | None = None) -> Driven:
         BadInput: the file, what it names or the store is not usable.
         SomeFailed: jobs failed; the others are done.
     """
-    study, store = _read(spec)
-    inputs = find_inputs(study)
+    study, inputs = _read(spec)
+    whole_plan(study, inputs)
+    store = open_store(spec.store or study.store)
     with _executor(spec, study, store) as executor:
         driven = drive(study, inputs, store, executor, tell or _say)
+    left = len(driven.plan.jobs) - len(driven.done)
     if driven.failed:
         key, why = next(iter(driven.failed.items()))
-        left = len(driven.plan.jobs) - len(driven.done)
+        job = driven.plan.jobs.get(key)
         raise SomeFailed(
             f"{len(driven.failed)} of {len(driven.plan.jobs)} jobs failed and {left} are not done; "
-            f"{driven.plan.jobs[key].stage} {key}: {why}"
+            f"{job.stage if job else 'job'} {key}: {why}; 'sixtyfold study status' names them all"
+        )
+    if left or driven.plan.open_choices:
+        raise SomeFailed(
+            f"{left} of {len(driven.plan.jobs)} jobs are not done, as another process took away "
+            "what they read; give the same command again"
         )
     return driven
 
 
-def status(spec: StudyStatusSpec) -> pl.DataFrame:
-    """Return jobs per stage: all that are known, done, and left."""
+def status(spec: StudyStatusSpec) -> Status:
+    """Return what is done, running, failed and left, and what is of other versions or weights."""
     opened = open_study(spec)
-    done = opened.store.recorded()
-    rows = [{"stage": job.stage, "done": job.key in done} for job in opened.plan.jobs.values()]
-    return (
-        pl.DataFrame(rows)
-        .group_by("stage", maintain_order=True)
-        .agg(jobs=pl.len(), done=pl.col("done").sum())
-        .with_columns(left=pl.col("jobs") - pl.col("done"))
-    )
+    return status_of(opened.store, opened.plan, opened.inputs)
 
 
 def results(spec: StudyResultsSpec) -> pl.DataFrame:
@@ -99,29 +103,46 @@ def results(spec: StudyResultsSpec) -> pl.DataFrame:
 def clean(spec: StudyCleanSpec) -> pl.DataFrame:
     """Return what no study of the store needs; with `yes` it is removed."""
     opened = open_study(spec)
-    found = unneeded(opened.store, opened.plan)
-    if spec.yes:
-        return remove(opened.store, found)
-    rows = [{"stage": job.stage, "key": job.key, "removed": False} for job in found.jobs]
-    return pl.DataFrame(rows, schema=REMOVED)
+    return removed(opened.store, unneeded(opened.store, opened.plan), yes=spec.yes)
 
 
 def open_study(spec: StudySpec) -> Opened:
-    """Read a study and plan it with what its store holds."""
-    study, store = _read(spec)
-    return Opened(study, store, plan_study(study, find_inputs(study), DevScores(store)))
+    """Read a study and plan it with what its store holds.
+
+    Raises:
+        BadInput: the file or what it names is not usable, or nothing was run yet.
+    """
+    study, inputs = _read(spec)
+    store = open_store(spec.store or study.store, make=False)
+    return Opened(study, inputs, store, plan_study(study, inputs, DevScores(store)))
 
 
 def plan(spec: StudyRunSpec) -> dict[str, Any]:
-    """Return what `run` would do."""
+    """Return what `run` would do, leaving no trace where there is no store yet."""
     from sixtyfold.study.estimate import estimate
 
-    return estimate(*open_study(spec))
+    study, inputs = _read(spec)
+    with tempfile.TemporaryDirectory() as nothing:
+        try:
+            store = open_store(spec.store or study.store, make=False)
+        except NoStore:
+            store = open_store(str(Path(nothing) / "store"))
+        known = plan_study(study, inputs, DevScores(store))
+        return estimate(study, store, known, whole_plan(study, inputs, DevScores(store)))
 
 
-def _read(spec: StudySpec) -> tuple[StudyFile, Store]:
+def whole_plan(study: StudyFile, inputs: Inputs, dev_score: DevScore = lambda _: None) -> Plan:
+    """Plan also what follows from open choices, as if the first candidate were chosen.
+
+    Raises:
+        BadInput: a stage refuses the options of a job.
+    """
+    return plan_study(study, inputs, lambda keys: dev_score(keys) or 0.0)
+
+
+def _read(spec: StudySpec) -> tuple[StudyFile, Inputs]:
     study = read_study(spec.file)
-    return study, open_store(spec.store or study.store)
+    return study, find_inputs(study)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ class StudySpec(Spec):
     """What every command of a study takes."""
 
     file: Path
-    """The study file (YAML), or the name of a shipped one."""
+    """The study file (YAML)."""
 
     store: str | None = None
     """Where results lie, in the place of the file's own `store`: a directory or an fsspec URL."""
@@ -32,7 +32,10 @@ class StudyRunSpec(StudySpec):
 
 
 class StudyStatusSpec(StudySpec):
-    """Say what is done, what is left, and what was made by other versions or other weights."""
+    """Say what is done, running, failed and left, and what was made otherwise.
+
+    That is by other versions of packages, or from earlier weights of a model of the same name.
+    """
 
 
 class StudyResultsSpec(StudySpec):
@@ -48,11 +51,15 @@ class StudyResultsSpec(StudySpec):
     """The measure that is printed."""
 
     role: str = "test"
-    """What was asked: test, dev, own, probe, compare, drift, diff or search."""
+    """What was asked: test, dev, own, probe, compare, drift, diff, search (search-2, ...)."""
 
 
 class StudyCleanSpec(StudySpec):
-    """Remove what no study of the store needs: results of changed files, weights, claims."""
+    """Remove what no study of the store needs.
+
+    Such as results of an earlier version of its file, or of earlier weights of a model. A study is
+    known by its name: what one of another name needed when it was last run is kept.
+    """
 
     yes: bool = False
     """Remove it; without this, what would be removed is listed."""

@@ -18,13 +18,16 @@ import polars as pl
 
 from sixtyfold.core.errors import BadInput, Corrupted, IncompleteInput
 from sixtyfold.core.stage import Finished, finished, read_json, write_json, write_parquet
-from sixtyfold.study.any_store import NUMBERS, Store, StoredTable
+from sixtyfold.study.any_store import NUMBERS, NoStore, Store, StoredTable
 from sixtyfold.study.jobs import FORMAT, Job
-from sixtyfold.study.locks import locked
+from sixtyfold.study.locks import is_locked, locked
 from sixtyfold.study.records import (
+    REMOVED,
     WEIGHTS,
+    Failure,
     Record,
     check_files,
+    failure_of,
     record_from,
     record_of,
 )
@@ -44,10 +47,10 @@ class LocalStore(Store):
             BadInput: the directory cannot be written, holds something else, or a store of another
                 format; or there is none and none is to be made.
         """
-        self.root = root
-        self.url = str(root)
+        self.root = root.absolute()  # a worker elsewhere may stand in another directory
+        self.url = str(self.root)
         if not make and not (root / "format.json").is_file():
-            raise BadInput(f"there is no store in {root}; 'sixtyfold study run' makes one")
+            raise NoStore(f"there is no store in {root}; 'sixtyfold study run' makes one")
         try:
             root.mkdir(parents=True, exist_ok=True)
             _check_format(root)
@@ -106,6 +109,8 @@ class LocalStore(Store):
         write_parquet(self.place(job) / f"{NUMBERS}.parquet", numbers)
         record = record_of(job, result, seconds)
         write_json(self._record(job.key), record.as_json())
+        for suffix in (".json", ".txt"):
+            self._failure(job.key).with_suffix(suffix).unlink(missing_ok=True)
         self.log("recorded", job)
 
     def check(self, job: Job) -> None:
@@ -124,6 +129,10 @@ class LocalStore(Store):
         self._record(job.key).unlink(missing_ok=True)
         shutil.rmtree(self.place(job), ignore_errors=True)
 
+    def holds_weights(self, job: Job) -> bool:
+        """Whether anything of a checkpoint's weights takes room."""
+        return self.has_weights(job) or bool(_weights(self.place(job)))
+
     def drop_weights(self, job: Job) -> bool:
         """Remove the weights of a checkpoint; False where somebody reads them.
 
@@ -135,10 +144,9 @@ class LocalStore(Store):
             folder = self.place(job)
             manifest = folder / "manifest.json"
             if manifest.is_file():
-                manifest.rename(folder / "removed.json")
-            for path in folder.rglob("*"):
-                if path.name.endswith(WEIGHTS):
-                    path.unlink()
+                manifest.rename(folder / REMOVED)
+            for path in _weights(folder):
+                path.unlink()
         self.log("weights removed", job)
         return True
 
@@ -155,17 +163,33 @@ class LocalStore(Store):
             handle.write(json.dumps({**line, "process": os.getpid()}) + "\n")
 
     def events(self) -> list[dict[str, object]]:
-        """Return what was written down, oldest first."""
+        """Return what was written down, oldest first; half a line of a killed process is none."""
         path = self.root / "log.jsonl"
-        lines = path.read_text().splitlines() if path.is_file() else []
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        found = []
+        for line in path.read_text(errors="replace").splitlines() if path.is_file() else []:
+            with contextlib.suppress(ValueError):
+                found.append(dict(json.loads(line)))
+        return found
 
-    def write_failure(self, job: Job, text: str) -> str:
-        """Write down the traceback of a failed job; return where."""
-        path = self.root / "failures" / f"{job.key}.txt"
+    def write_failure(self, job: Job, reason: str, details: str) -> str:
+        """Write down why a job failed; return where."""
+        path = self._failure(job.key)
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return str(path)
+        write_json(path, failure_of(job, reason)._asdict())
+        path.with_suffix(".txt").write_text(details, encoding="utf-8")
+        return str(path.with_suffix(".txt"))
+
+    def failures(self) -> list[Failure]:
+        """Return the last failure of every job that failed and was not recorded since."""
+        found = []
+        for path in sorted((self.root / "failures").glob("*.json")):
+            with contextlib.suppress(Corrupted, IncompleteInput, TypeError):
+                found.append(Failure(**read_json(path)))
+        return found
+
+    def running(self, jobs: Iterable[Job]) -> set[str]:
+        """Return the keys of those jobs whose claim a process holds alone."""
+        return {job.key for job in jobs if is_locked(self.root / "claims", job.key)}
 
     def write_cells(self, study: str, cells: pl.DataFrame) -> None:
         """Write the cells of a study."""
@@ -205,6 +229,13 @@ class LocalStore(Store):
 
     def _record(self, key: str) -> Path:
         return self.root / "records" / f"{key}.json"
+
+    def _failure(self, key: str) -> Path:
+        return self.root / "failures" / f"{key}.json"
+
+
+def _weights(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.name.endswith(WEIGHTS)]
 
 
 def _check_format(root: Path) -> None:

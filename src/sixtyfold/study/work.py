@@ -10,12 +10,14 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from sixtyfold.core.errors import Corrupted, IncompleteInput, SixtyfoldError
+from sixtyfold.core.errors import BadInput, Corrupted, IncompleteInput, OtherResult, SixtyfoldError
 from sixtyfold.core.spec import StageSpec
+from sixtyfold.core.stage import Finished
 from sixtyfold.study.any_store import Store
 from sixtyfold.study.jobs import Job, Place
 from sixtyfold.study.numbers import numbers_of
 from sixtyfold.study.open_store import open_store
+from sixtyfold.study.records import WEIGHTS_DIFFER, weights_differ
 from sixtyfold.study.stages import STAGES
 
 
@@ -62,18 +64,53 @@ def work_at(url: str, job: Job, reads: Mapping[str, Job]) -> Outcome:
 
 
 def _run(job: Job, reads: Mapping[str, Job], store: Store) -> Outcome:
+    try:
+        try:
+            _make(job, reads, store)
+        except (OtherResult, Corrupted):  # what a killed run left is of other inputs, or damaged
+            store.forget(job)
+            _make(job, reads, store)
+    except (SixtyfoldError, OSError) as error:
+        reason = " ".join(str(error).split())
+        store.write_failure(job, reason, "")
+        return Outcome(job.key, "failed", reason)
+    except Exception as error:  # noqa: BLE001 - one failing job must not end the others
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        where = store.write_failure(job, reason, traceback.format_exc())
+        return Outcome(job.key, "failed", f"{reason} (details: {where})")
+    return Outcome(job.key, "done")
+
+
+def _make(job: Job, reads: Mapping[str, Job], store: Store) -> None:
     store.begin(job)
     start = time.monotonic()
-    try:
-        result = STAGES[job.stage].run(spec_of(job, reads, store))
-        store.save(job, result, numbers_of(result), time.monotonic() - start)
-    except (SixtyfoldError, OSError) as error:
-        return Outcome(job.key, "failed", " ".join(str(error).split()))
-    except Exception as error:  # noqa: BLE001 - one failing job must not end the others
-        where = store.write_failure(job, traceback.format_exc())
-        words = " ".join(str(error).split())[:300]
-        return Outcome(job.key, "failed", f"{type(error).__name__}: {words} (details: {where})")
-    return Outcome(job.key, "done")
+    result = STAGES[job.stage].run(spec_of(job, reads, store))
+    _refuse_changed(job, result, store)
+    seconds = time.monotonic() - start
+    before = store.record(job.key) if store.is_recorded(job.key) else None
+    store.save(job, result, numbers_of(result), seconds)
+    if before is not None and weights_differ(before, store.record(job.key)):
+        store.log(WEIGHTS_DIFFER, job)
+
+
+def _refuse_changed(job: Job, result: Finished, store: Store) -> None:
+    """Refuse a result of another model or fact set than the one the job's key is made of.
+
+    Raises:
+        BadInput: what was read is not what it was when the study was planned.
+    """
+    if job.options.get("allow_pickle"):  # then a stage counts files that the plan does not
+        return
+    for name, source in job.reads.items():
+        if not isinstance(source, Place):
+            continue
+        found = result.manifest["inputs"].get(name, source.fingerprint)
+        if found != source.fingerprint:
+            store.forget(job)
+            raise BadInput(
+                f"{source.reference} was {source.fingerprint} when the study was planned and was "
+                f"{found} when {job.stage} read it; give the command again once it stays as it is"
+            )
 
 
 def spec_of(job: Job, reads: Mapping[str, Job], store: Store) -> StageSpec:
