@@ -185,7 +185,7 @@ class _Drive:
             self.left = [each for each in self.left if each.key != job.key]
             words = self.words.get(job.key, "")
             self.tell(self.progress.line(job, self.plan, words, self.left))
-            if job.key in self.plan.open_choices:
+            if any(job.key in needed <= self.done for needed in self.plan.open_choices):
                 self.look()
                 self.drop_weights(self.plan.jobs)
             self.drop_weights(job.after)

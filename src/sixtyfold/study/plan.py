@@ -37,13 +37,13 @@ class Plan(NamedTuple):
 
     cells: in the order of the file.
     waiting: tuned models among which a choice is still open: their weights may be needed again.
-    open_choices: dev answers that such a choice waits for.
+    open_choices: for each of these choices, the dev answers that it needs.
     """
 
     jobs: dict[str, Job]
     cells: list[Cell]
     waiting: frozenset[str]
-    open_choices: frozenset[str]
+    open_choices: tuple[frozenset[str], ...]
 
 
 class Inputs(NamedTuple):
@@ -86,7 +86,7 @@ class _Planner:
         self.jobs: dict[str, Job] = {}
         self.cells: list[Cell] = []
         self.waiting: set[str] = set()
-        self.open_choices: set[str] = set()
+        self.open_choices: list[frozenset[str]] = []
 
     def plan(self) -> Plan:
         sample = {name: value for name, value in self.study.facts.items() if name != "facts"}
@@ -101,7 +101,7 @@ class _Planner:
                 around = around._replace(best_way=self.best_way(untuned))
             for grid in self.study.grids:
                 self.grid(around, grid)
-        return Plan(self.jobs, self.cells, frozenset(self.waiting), frozenset(self.open_choices))
+        return Plan(self.jobs, self.cells, frozenset(self.waiting), tuple(self.open_choices))
 
     def add(
         self,
@@ -163,7 +163,7 @@ class _Planner:
         """Return the test answers of the way that did best on dev; None while that is open."""
         best = self.best([[cell] for cell in untuned])
         if best is None:
-            self.open_choices.update(cell.jobs["dev"] for cell in untuned)
+            self.open_choices.append(frozenset(cell.jobs["dev"] for cell in untuned))
             return None
         return untuned[best].jobs["test"]
 
@@ -185,7 +185,7 @@ class _Planner:
             if chosen is None:
                 every = [cell.jobs for cells in trained for cell in cells]
                 self.waiting.update(jobs["tune"] for jobs in every)
-                self.open_choices.update(jobs["dev"] for jobs in every)
+                self.open_choices.append(frozenset(jobs["dev"] for jobs in every))
         for index, cells in enumerate(trained):
             for cell in cells:
                 if index == chosen:

@@ -84,7 +84,7 @@ def status_of(store: Store, plan: Plan, inputs: Inputs) -> Status:
     records = _records(store, done)
     return Status(
         _by_stage(plan, states),
-        len(plan.open_choices - done),
+        len(frozenset().union(*plan.open_choices) - done),
         [told(job) for job in failed],
         [told(job) for job in left if job.key in running],
         _other_versions([each for each in records if each.key in plan.jobs]),
