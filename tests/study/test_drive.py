@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 import toy_stages
 from sixtyfold.study.drive import Driven, drive
 from sixtyfold.study.file import StudyFile
-from sixtyfold.study.jobs import Job, Place
+from sixtyfold.study.jobs import Place
 from sixtyfold.study.local import LocalExecutor
 from sixtyfold.study.plan import Inputs
 from sixtyfold.study.results import results_table
@@ -214,9 +213,6 @@ class _Slow(LocalExecutor):
     def __init__(self, store: LocalStore, turn: threading.Barrier) -> None:
         super().__init__(store)
         self.turn = turn
-
-    def submit(self, job: Job, reads: Mapping[str, Job]) -> None:
-        super().submit(job, reads)
 
     def finished(self) -> Outcome:
         try:

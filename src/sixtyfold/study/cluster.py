@@ -48,7 +48,7 @@ class RayExecutor:
         self.task = ray.remote(work_at)
         self.running: dict[Any, str] = {}
 
-    def submit(self, job: Job, reads: Mapping[str, Job]) -> None:
+    def submit(self, job: Job, reads: Mapping[str, Job], *, again: bool) -> None:
         """Give a job to the cluster."""
         needed = self.resources.get(job.stage, self.resources.get("all", Resources()))
         remote = self.task.options(
@@ -59,7 +59,7 @@ class RayExecutor:
             retry_exceptions=False,
             name=f"{job.stage} {job.key}",
         )
-        self.running[remote.remote(self.url, job, dict(reads))] = job.key
+        self.running[remote.remote(self.url, job, dict(reads), again=again)] = job.key
 
     def finished(self) -> Outcome:
         """Wait for any job."""

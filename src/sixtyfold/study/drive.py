@@ -29,8 +29,8 @@ class Executor(Protocol):
     slots: int
     """How many jobs it takes before one has to be waited for."""
 
-    def submit(self, job: Job, reads: Mapping[str, Job]) -> None:
-        """Take a job."""
+    def submit(self, job: Job, reads: Mapping[str, Job], *, again: bool) -> None:
+        """Take a job; `again` where its recorded checkpoint was removed and is needed."""
 
     def finished(self) -> Outcome:
         """Wait for one of the jobs taken, and return what became of it."""
@@ -106,9 +106,9 @@ class _Drive:
         for job in self.plan.jobs.values():
             for key in job.after:
                 self.readers[key].append(job.key)
-        for job in self.plan.jobs.values():
-            if job.key in self.done and self.is_gone(job):
-                self.done.discard(job.key)
+        recorded = [job for job in self.plan.jobs.values() if job.key in self.done]
+        self.gone = {job.key for job in recorded if self.is_gone(job)}
+        self.done -= self.gone
         self.left = [job for job in self.plan.jobs.values() if job.key not in self.done]
         for key, why in list(self.scores.damaged.items()):
             self.make_again(self.plan.jobs[key], why)
@@ -145,7 +145,7 @@ class _Drive:
     def step(self) -> bool:
         """Give out what can be done and take one outcome; False when nothing is left."""
         for job in self.ready():
-            self.executor.submit(job, self.reads(job))
+            self.executor.submit(job, self.reads(job), again=job.key in self.gone)
             self.running.add(job.key)
         if self.running:
             self.take(self.executor.finished())

@@ -30,6 +30,9 @@ SECONDS = 90.0
 _PATIENCE = 10.0
 """Seconds to wait for a lease that is just being written."""
 
+_WRITING = 2.0
+"""Seconds in which a lease that was made must be readable."""
+
 _PARTS = 4
 """A lease is written again after this part of its time."""
 
@@ -104,12 +107,21 @@ class Leases:
         return not self.is_taken(key)
 
     def _is_live(self, name: str) -> bool:
-        """Whether the owner of a lease is another machine and may still be at work."""
-        try:
-            lease = json.loads(self.files.read(name))
-            return lease["machine"] != self.machine and float(lease["ends"]) > time.time()
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return False
+        """Whether the owner of a lease is another machine and may still be at work.
+
+        A lease that cannot be read may be one that is just being written; it gets a moment.
+        """
+        last = time.monotonic() + _WRITING
+        while True:
+            try:
+                lease = json.loads(self.files.read(name))
+                return lease["machine"] != self.machine and float(lease["ends"]) > time.time()
+            except FileNotFoundError:
+                return False
+            except (ValueError, KeyError, TypeError):
+                if time.monotonic() > last:
+                    return False
+                time.sleep(_WRITING / 20)
 
     def _text(self) -> bytes:
         lease = {"machine": self.machine, "ends": time.time() + self.seconds}

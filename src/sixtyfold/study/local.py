@@ -17,13 +17,13 @@ class LocalExecutor:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.taken: deque[tuple[Job, Mapping[str, Job]]] = deque()
+        self.taken: deque[tuple[Job, Mapping[str, Job], bool]] = deque()
 
-    def submit(self, job: Job, reads: Mapping[str, Job]) -> None:
+    def submit(self, job: Job, reads: Mapping[str, Job], *, again: bool) -> None:
         """Take a job."""
-        self.taken.append((job, reads))
+        self.taken.append((job, reads, again))
 
     def finished(self) -> Outcome:
         """Run the job taken first."""
-        job, reads = self.taken.popleft()
-        return work(job, reads, self.store)
+        job, reads, again = self.taken.popleft()
+        return work(job, reads, self.store, again=again)

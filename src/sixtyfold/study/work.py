@@ -35,19 +35,24 @@ class Outcome(NamedTuple):
     damaged: str = ""
 
 
-def work(job: Job, reads: Mapping[str, Job], store: Store) -> Outcome:
+def work(job: Job, reads: Mapping[str, Job], store: Store, *, again: bool = False) -> Outcome:
     """Run a job unless it is done or somebody else runs it.
 
     Args:
         job: the job.
         reads: the jobs whose results it reads, by key.
         store: where results lie.
+        again: make a checkpoint whose weights were removed anew. Without it such a job is `busy`:
+            another driver may have made it and all that reads it since the caller looked.
     """
     with store.claim(job, reads.values()) as ours:
         if not ours:
             return Outcome(job.key, "busy")
-        if store.is_recorded(job.key) and store.has_files(job):
-            return Outcome(job.key, "done")
+        if store.is_recorded(job.key):
+            if store.has_files(job):
+                return Outcome(job.key, "done")
+            if not again:
+                return Outcome(job.key, "busy")
         for each in reads.values():
             try:
                 store.open(each)
@@ -58,9 +63,9 @@ def work(job: Job, reads: Mapping[str, Job], store: Store) -> Outcome:
         return _run(job, reads, store)
 
 
-def work_at(url: str, job: Job, reads: Mapping[str, Job]) -> Outcome:
+def work_at(url: str, job: Job, reads: Mapping[str, Job], *, again: bool = False) -> Outcome:
     """Do `work` in a process that has only the store's address."""
-    return work(job, reads, open_store(url))
+    return work(job, reads, open_store(url), again=again)
 
 
 def _run(job: Job, reads: Mapping[str, Job], store: Store) -> Outcome:
