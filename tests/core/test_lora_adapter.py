@@ -69,17 +69,6 @@ def test_every_architecture_equals_peft(kind, tied, tmp_path, planted_tokenizer)
     assert changed == set(moved)
 
 
-@pytest.fixture(scope="module")
-def qwen(tmp_path_factory, planted_tokenizer) -> Path:
-    return tiny_model("qwen2", tmp_path_factory.mktemp("qwen2"), planted_tokenizer, tied=False)
-
-
-@pytest.fixture(scope="module")
-def adapter(qwen, tmp_path_factory) -> Path:
-    folder, _ = trained(qwen, tmp_path_factory.mktemp("a"), r=2, target_modules=["q_proj"])
-    return folder
-
-
 @pytest.mark.parametrize(
     "options",
     [

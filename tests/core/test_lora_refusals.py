@@ -10,24 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from made_up_adapters import copied, float_weights_of, trained, write_adapter
+from made_up_adapters import copied, float_weights_of, write_adapter
 from made_up_checkpoints import float_weights, write_file
 from sixtyfold.core.checkpoint import open_checkpoint
 from sixtyfold.core.checkpoint_pair import open_pair
 from sixtyfold.core.errors import BadInput, Corrupted, SixtyfoldError
 from sixtyfold.core.lora_adapter import open_adapter
-from tiny_models import tiny_model
-
-
-@pytest.fixture(scope="module")
-def qwen(tmp_path_factory, planted_tokenizer) -> Path:
-    return tiny_model("qwen2", tmp_path_factory.mktemp("qwen2"), planted_tokenizer, tied=False)
-
-
-@pytest.fixture(scope="module")
-def adapter(qwen, tmp_path_factory) -> Path:
-    folder, _ = trained(qwen, tmp_path_factory.mktemp("a"), r=2, target_modules=["q_proj"])
-    return folder
 
 
 @pytest.mark.parametrize(

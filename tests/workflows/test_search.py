@@ -23,8 +23,9 @@ from sixtyfold.stages.compare.comparison import macro_difference
 from sixtyfold.stages.compare.transitions import transitions
 from sixtyfold.stages.evaluate.run import run as evaluate
 from sixtyfold.stages.evaluate.spec import EvaluateSpec
-from sixtyfold.stages.restore.alternatives import FAMILIES, FamilyName
+from sixtyfold.stages.restore.alternatives import FAMILIES
 from sixtyfold.stages.restore.candidates import SAME_NORM, Candidates
+from sixtyfold.stages.restore.names import FamilyName
 from sixtyfold.stages.restore.run import run as restore
 from sixtyfold.stages.restore.spec import RestoreSpec
 from sixtyfold.workflows import search as workflow

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sixtyfold.core.progress import progress
-from sixtyfold.stages.restore.alternatives import FAMILIES, FamilyName
+from sixtyfold.stages.restore.alternatives import FAMILIES
 from sixtyfold.stages.restore.candidates import Candidate, Candidates
+from sixtyfold.stages.restore.names import FamilyName
 from sixtyfold.workflows.search_spec import SearchSpec
 
 #: The family name of the tuned model as it is.

@@ -14,7 +14,7 @@ from sixtyfold.core.prompts import PromptOptions
 from sixtyfold.core.spec import Spec, StageSpec
 from sixtyfold.core.tensor_names import Region
 from sixtyfold.sources.options import FactsOption
-from sixtyfold.stages.restore.alternatives import FamilyName
+from sixtyfold.stages.restore.names import FamilyName
 
 #: Options that are about facts, and about a task of lm-eval.
 _OF_FACTS = ("facts", "probe", "split", "match", "max_new_tokens", "system_prompt")

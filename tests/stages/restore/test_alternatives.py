@@ -15,10 +15,11 @@ from sixtyfold.core import checkpoint_pair
 from sixtyfold.core.checkpoint_pair import open_pair
 from sixtyfold.core.errors import BadInput, Corrupted
 from sixtyfold.core.random_streams import random_stream
-from sixtyfold.stages.restore.alternatives import FAMILIES, FamilyName, svd
+from sixtyfold.stages.restore.alternatives import FAMILIES, svd
 from sixtyfold.stages.restore.alternatives.dare import Dare
 from sixtyfold.stages.restore.alternatives.family import measure
 from sixtyfold.stages.restore.candidates import SAME_NORM, Candidates
+from sixtyfold.stages.restore.names import FamilyName
 from sixtyfold.stages.restore.plans import whole_tensor
 from sixtyfold.stages.restore.rules import RULES
 

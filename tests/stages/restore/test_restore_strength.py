@@ -20,15 +20,16 @@ from sixtyfold.cli import parse
 from sixtyfold.core.errors import BadInput, Corrupted
 from sixtyfold.stages.restore.alternatives import FAMILIES
 from sixtyfold.stages.restore.candidates import SAME_NORM
+from sixtyfold.stages.restore.names import RuleName
 from sixtyfold.stages.restore.run import run
-from sixtyfold.stages.restore.spec import RankName, RestoreSpec
+from sixtyfold.stages.restore.spec import RestoreSpec
 
 SHAPES = {
     f"model.layers.{layer}.mlp.{name}_proj.weight": (120, 50)
     for layer in range(4)
     for name in ("up", "down")
 }
-RULES = get_args(RankName)
+RULES = get_args(RuleName)
 NEW_WEIGHTS = sorted({*FAMILIES} - {*RULES, "ties", "breadcrumbs", "breadcrumbs-model"})
 
 

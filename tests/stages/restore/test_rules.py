@@ -11,10 +11,11 @@ from made_up_checkpoints import write_pair
 from sixtyfold.core.checkpoint_pair import open_pair
 from sixtyfold.core.errors import BadInput
 from sixtyfold.stages.restore.alternatives import FAMILIES
+from sixtyfold.stages.restore.names import RuleName
 from sixtyfold.stages.restore.plans import RankedPlan
-from sixtyfold.stages.restore.rules import RULES, RuleName
+from sixtyfold.stages.restore.rules import RULES
 from sixtyfold.stages.restore.rules.rule import Spot
-from sixtyfold.stages.restore.spec import RankName, RestoreSpec
+from sixtyfold.stages.restore.spec import RestoreSpec
 from sixtyfold.stages.restore.threshold import Aim, Ranking, cut
 
 BASE = np.float32([1.0, -2.0, 0.0, 0.5, 1e-7, 3.0])
@@ -79,7 +80,7 @@ def test_random_is_uniform():
 
 
 def test_the_spec_knows_every_rule(tmp_path):
-    assert set(get_args(RuleName)) == set(RULES) == set(get_args(RankName))
+    assert set(get_args(RuleName)) == set(RULES)
     assert set(get_args(RestoreSpec.model_fields["rule"].annotation)) == set(FAMILIES)
     with pytest.raises(BadInput, match="option 'rule' was given 'biggest'"):
         RestoreSpec.parse({"tuned": "t", "out": tmp_path, "rule": "biggest"})

@@ -23,8 +23,9 @@ from sixtyfold.core.errors import BadInput
 from sixtyfold.core.float_formats import Floats
 from sixtyfold.core.tensor_names import Region
 from sixtyfold.core.threads import in_order
-from sixtyfold.stages.restore.alternatives import FAMILIES, FamilyName
+from sixtyfold.stages.restore.alternatives import FAMILIES
 from sixtyfold.stages.restore.alternatives.family import measure
+from sixtyfold.stages.restore.names import FamilyName, RuleName
 from sixtyfold.stages.restore.plans import (
     InterpolatedPlan,
     Plan,
@@ -33,7 +34,6 @@ from sixtyfold.stages.restore.plans import (
     stored_squares,
     whole_tensor,
 )
-from sixtyfold.stages.restore.rules import RuleName
 from sixtyfold.stages.restore.threshold import Aim, Ranking, cut, share_count
 
 #: Two repairs have the same strength when their remaining norms differ by less than this share.

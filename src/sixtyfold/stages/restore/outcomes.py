@@ -15,8 +15,8 @@ from sixtyfold.core.checkpoint_pair import Chunk, PairedTensor
 from sixtyfold.core.float_formats import Array, Keys, choose, sum_of_squares
 from sixtyfold.core.tensor_names import Region
 from sixtyfold.core.threads import in_order
+from sixtyfold.stages.restore.names import RuleName
 from sixtyfold.stages.restore.plans import Plan, stored_squares
-from sixtyfold.stages.restore.rules import RuleName
 from sixtyfold.stages.restore.threshold import Aim, Cut, Ranking, cut, share_count
 
 Scope = Literal["model", "layer", "tensor"]

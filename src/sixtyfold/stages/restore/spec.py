@@ -9,22 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from sixtyfold.core.spec import StageSpec
 from sixtyfold.core.tensor_names import Layers, Region
-
-RankName = Literal["relative", "absolute", "random", "smallest"]
-RepairName = Literal[
-    RankName,
-    "interpolation",
-    "dare",
-    "breadcrumbs",
-    "breadcrumbs-model",
-    "ties",
-    "lines",
-    "svd",
-    "first-layers",
-    "last-layers",
-]
-"""Rules that rank weights and the other families, as their packages name them; repeated here
-because help is shown without loading them."""
+from sixtyfold.stages.restore.names import FamilyName, RuleName
 
 
 def _read_top(top: object) -> float | str | None:
@@ -65,7 +50,7 @@ class RestoreSpec(StageSpec):
     """Also read weights stored as pickles (.bin, .pt), a format that can carry code; with torch's
     loader that builds nothing but tensors. Only for files you trust."""
 
-    rule: RepairName = "relative"
+    rule: FamilyName = "relative"
     """Which updates go first: largest relative to the base weight (P2), largest, drawn at random,
     smallest; or interpolation, which shrinks every update to the share --alpha; or another family
     of 'sixtyfold search', set by --remaining."""
@@ -127,7 +112,7 @@ class RestoreSpec(StageSpec):
 
     def _check_strength(self) -> None:
         """Refuse a strength given twice, not at all, or in the terms of another rule."""
-        ranks, top_given = self.rule in get_args(RankName), self.top is not None
+        ranks, top_given = self.rule in get_args(RuleName), self.top is not None
         if self.alpha is not None and self.rule != "interpolation":
             reason = f"alpha was given as {self.alpha} with the rule '{self.rule}'"
             raise ValueError(f"{reason}; give --alpha with --rule interpolation, and only then")
@@ -150,7 +135,7 @@ class RestoreSpec(StageSpec):
     def _top_unless_given(cls, options: dict[str, Any]) -> dict[str, Any]:
         """Make 10 of a share that is not given, for rules whose strength it is."""
         given = {name: value for name, value in options.items() if value is not None}
-        if given.get("rule", "relative") not in get_args(RankName) or "remaining" in given:
+        if given.get("rule", "relative") not in get_args(RuleName) or "remaining" in given:
             return options
         return {**options, "top": given.get("top", 10.0)}
 

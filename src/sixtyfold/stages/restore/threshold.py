@@ -30,7 +30,8 @@ from sixtyfold.core.checkpoint_pair import Chunk, PairedTensor
 from sixtyfold.core.errors import BadInput, Corrupted
 from sixtyfold.core.float_formats import Floats, Keys, sortable_keys
 from sixtyfold.core.threads import in_order
-from sixtyfold.stages.restore.rules import RULES, RuleName
+from sixtyfold.stages.restore.names import RuleName
+from sixtyfold.stages.restore.rules import RULES
 from sixtyfold.stages.restore.rules.rule import Spot
 
 Mask = npt.NDArray[np.bool_]

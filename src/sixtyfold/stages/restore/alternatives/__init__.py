@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from sixtyfold.stages.restore.alternatives.breadcrumbs import Breadcrumbs
 from sixtyfold.stages.restore.alternatives.dare import Dare
 from sixtyfold.stages.restore.alternatives.family import Family
@@ -13,22 +11,7 @@ from sixtyfold.stages.restore.alternatives.lines import Lines
 from sixtyfold.stages.restore.alternatives.ranked import Ranked
 from sixtyfold.stages.restore.alternatives.svd import Svd
 from sixtyfold.stages.restore.alternatives.ties import Ties
-
-FamilyName = Literal[
-    "relative",
-    "absolute",
-    "random",
-    "smallest",
-    "interpolation",
-    "dare",
-    "breadcrumbs",
-    "breadcrumbs-model",
-    "ties",
-    "lines",
-    "svd",
-    "first-layers",
-    "last-layers",
-]
+from sixtyfold.stages.restore.names import FamilyName
 
 FAMILIES: dict[FamilyName, Family] = {
     "relative": Ranked("relative"),

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sixtyfold.stages.restore.alternatives.family import MaskedFamily, Update
+from sixtyfold.stages.restore.names import RuleName
 from sixtyfold.stages.restore.plans import Plan, RankedPlan
-from sixtyfold.stages.restore.rules import RuleName
 from sixtyfold.stages.restore.threshold import Aim, Ranking, cut
 
 
