@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sixtyfold.core.stage import write_json, write_parquet
+from sixtyfold.core.atomic_files import write_json, write_parquet
 from sixtyfold.study.columns import CELLS_SCHEMA, SCHEMA
 from sixtyfold.study.jobs import FORMAT
 from sixtyfold.study.open_store import open_store

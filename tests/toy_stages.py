@@ -14,7 +14,8 @@ from typing import Any
 import polars as pl
 
 from sixtyfold.core.accuracy import ANSWERS_SCHEMA
-from sixtyfold.core.stage import Finished, finished, open_stage, read_json
+from sixtyfold.core.atomic_files import read_json
+from sixtyfold.core.stage import Finished, finished, open_stage
 from sixtyfold.study import stages
 
 KINDS = ("facts", "probe", "select", "tune", "evaluate", "drift", "diff", "search", "compare")

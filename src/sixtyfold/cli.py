@@ -143,6 +143,12 @@ COMMANDS: dict[str, Command] = {
         "sixtyfold.reporting.study:results",
         "sixtyfold.console_study:show_results",
     ),
+    "study contrast": Command(
+        "how trainings differ, with intervals over facts and seeds",
+        "sixtyfold.study.spec:StudyContrastSpec",
+        "sixtyfold.study.run:contrast",
+        "sixtyfold.console_study:show_contrasts",
+    ),
     "sql": Command(
         "ask a store in SQL: views over all its tables",
         "sixtyfold.study.spec:SqlSpec",

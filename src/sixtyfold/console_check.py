@@ -11,6 +11,7 @@ from rich.table import Table
 from sixtyfold.console import show_stage
 from sixtyfold.core.stage import Finished
 from sixtyfold.reporting.untrusted import visible
+from sixtyfold.workflows.check.calibration.predict import effect_lines
 from sixtyfold.workflows.check.knowledge import BUCKETS
 from sixtyfold.workflows.check.run import first_offending
 from sixtyfold.workflows.check.spec import CheckSpec
@@ -40,9 +41,8 @@ def show_check(result: Finished, spec: CheckSpec, *, silent: bool) -> dict[str, 
             if more:
                 console.print(f"and {more} more rows: {result.path / 'rows.parquet'}",
                               highlight=False, markup=False, soft_wrap=True)  # fmt: skip
-        console.print(
-            f"expected effect on accuracy: {found['expected_effect_on_accuracy']}", highlight=False
-        )
+        for line in effect_lines(found["expected_effect"]):
+            console.print(line, highlight=False, markup=False)
         console.print(
             f"cleaned file: {result.path / ('cleaned' + spec.file.suffix.lower())}",
             highlight=False, markup=False, soft_wrap=True,

@@ -13,6 +13,7 @@ from sixtyfold.study.drive import Driven
 from sixtyfold.study.results import main_figures
 from sixtyfold.study.spec import (
     StudyCleanSpec,
+    StudyContrastSpec,
     StudyResultsSpec,
     StudyRunSpec,
     StudyStatusSpec,
@@ -80,6 +81,38 @@ def show_results(
         else:
             print(f"{result.height} numbers: {spec.out}")
     return figures.to_dicts()
+
+
+def show_contrasts(
+    result: pl.DataFrame, spec: StudyContrastSpec, *, silent: bool
+) -> list[dict[str, Any]]:
+    """Show accuracies or their differences in points, or where the table was written."""
+    if not silent:
+        if spec.out is None:
+            _print(_in_points(result))
+        else:
+            print(f"{result.height} numbers: {spec.out}")
+    return result.to_dicts()
+
+
+def _in_points(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the means over relations, without labels that all rows share."""
+    means = rows.filter(pl.col("over") == "relations")
+    signed = "{:+.1f}" if means["against"].null_count() == 0 else "{:.1f}"
+    value = "difference" if means["against"].null_count() == 0 else "accuracy"
+    texts = [
+        f"{signed.format(100 * row['value'])} "
+        f"({signed.format(100 * row['low'])} to {signed.format(100 * row['high'])})"
+        for row in means.iter_rows(named=True)
+    ]
+    labels = [
+        name
+        for name in ("model", "grid", "size", "levels", "options", "against", "domain")
+        if means[name].n_unique() > 1
+    ]
+    tests = [] if means["p"].null_count() == means.height else ["p", "p_holm"]
+    table = means.with_columns(pl.Series(value, texts, dtype=pl.String))
+    return table.select(*labels, value, *tests, "facts", "seeds")
 
 
 def show_cleaned(result: pl.DataFrame, spec: StudyCleanSpec, *, silent: bool) -> dict[str, Any]:

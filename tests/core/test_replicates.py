@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sixtyfold.core.replicates import replicated_difference
+from sixtyfold.core.replicates import replicated_difference, replicated_mean
 
 
 def test_value_is_the_macro_mean_over_replicas() -> None:
@@ -102,3 +102,31 @@ def test_false_alarms_where_more_does_not_hurt(of_sets: float, most: float) -> N
         before, after = (random.random(each.shape) < each for each in p)
         alarms += replicated_difference(before, after, strata).p_above_zero < 0.05
     assert alarms / trials <= most
+
+
+def test_two_sided_interval_and_p_are_one_statement() -> None:
+    after = np.array([[1, 1, 0, 0], [1, 0, 0, 0]], dtype=bool)
+    found = replicated_difference(np.zeros((2, 4), dtype=bool), after, ["a"] * 4)
+    interval = found.two_sided()
+    reach = stats.t.ppf(0.975, 3.84697) * 0.309008
+    assert interval.low == pytest.approx(0.375 - reach, abs=1e-5)
+    assert interval.high == pytest.approx(0.375 + reach, abs=1e-5)
+    assert interval.p == pytest.approx(2 * found.p_above_zero)
+    assert interval.cut().high == 1.0 < interval.high
+
+
+def test_mean_of_a_measure_by_hand() -> None:
+    found = replicated_mean(np.array([[1.0, 2.0, 6.0], [3.0, 2.0, 4.0]]))
+    # Facts: means 2, 2, 5: variance 3, over 3 facts 1; replicas: means 3, 3: nothing.
+    assert found.value == pytest.approx(3.0)
+    assert found.error == pytest.approx(1.0)
+    assert found.freedom == pytest.approx(2)
+    assert found.upper == pytest.approx(3 + stats.t.ppf(0.95, 2))
+    # Replicas: means 3 and 4: variance .5 over 2; facts: means 2, 3, 5.5: 3.25 / 3.
+    found = replicated_mean(np.array([[1.0, 2.0, 6.0], [3.0, 4.0, 5.0]]))
+    assert found.error == pytest.approx(np.sqrt(0.25 + 3.25 / 3))
+
+
+def test_mean_of_no_fact_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one fact"):
+        replicated_mean(np.zeros((2, 0)))

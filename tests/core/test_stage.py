@@ -10,7 +10,7 @@ import pytest
 from sixtyfold.core import stage as stage_module
 from sixtyfold.core.errors import BadInput, Corrupted, IncompleteInput, OtherResult
 from sixtyfold.core.spec import StageSpec
-from sixtyfold.core.stage import finished, open_stage, write_json, write_parquet
+from sixtyfold.core.stage import finished, open_stage
 
 INPUTS = {"model": "a" * 16}
 TABLE = pl.DataFrame({"key": ["b", "a"], "value": [1.5, None]})
@@ -173,46 +173,11 @@ def test_a_missing_chunk_is_an_error(tmp_path: Path) -> None:
             directory.join_parts("rows", 3, ["key"])
 
 
-def test_a_failed_write_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_parquet(tmp_path / "t.parquet", TABLE)
-    before = (tmp_path / "t.parquet").read_bytes()
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(stage_module.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_parquet(tmp_path / "t.parquet", TABLE.head(1))
-    assert (tmp_path / "t.parquet").read_bytes() == before
-    with pytest.raises(OSError, match="No space left"):
-        write_json(tmp_path / "manifest.json", {})
-    assert not (tmp_path / "manifest.json").exists()
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
-def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path) -> None:
-    """Polars has an error of its own for it, which the command line would not know."""
-    stage_module.partial_name(tmp_path / "t.parquet").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left on device") as raised:
-        write_parquet(tmp_path / "t.parquet", TABLE)
-    assert raised.value.errno is not None
-    assert raised.value.filename == str(tmp_path / "t.parquet")
-    assert not list(tmp_path.iterdir())
-
-
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".t.parquet.1-2.partial").write_bytes(b"half")
     with open_stage("facts", SomeSpec(out=tmp_path / "out"), {}):
         assert not list((tmp_path / "out").glob(".*.partial"))
-
-
-def test_numbers_that_json_does_not_know_are_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "x.json", {"loss": float("nan")})
-    assert not (tmp_path / "x.json").exists()
 
 
 def test_unfinished_and_foreign_directories_are_no_input(tmp_path: Path) -> None:

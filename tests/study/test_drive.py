@@ -158,12 +158,12 @@ def test_a_damaged_result_is_named_and_made_again(
     assert table(study, store, done).equals(expected)
 
 
-def test_unreadable_answers_of_a_choice_are_made_again(tmp_path: Path) -> None:
+def test_unreadable_numbers_of_a_choice_are_made_again(tmp_path: Path) -> None:
     store, study = LocalStore(tmp_path / "store"), made_up()
     before = driven(study, store)
     expected = table(study, store, before)
     cell = next(cell for cell in before.plan.cells if "tune" in cell.jobs)
-    path = store.place(before.plan.jobs[cell.jobs["dev"]]) / "answers.parquet"
+    path = store.place(before.plan.jobs[cell.jobs["dev"]]) / "numbers.parquet"
     path.write_bytes(bytes(path.stat().st_size))  # as large as before
     again = LocalStore(tmp_path / "store")
     done = driven(study, again)

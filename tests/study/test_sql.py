@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from sixtyfold.cli import run_command
+from sixtyfold.core.atomic_files import write_json, write_parquet
 from sixtyfold.core.errors import BadInput, Corrupted
-from sixtyfold.core.stage import write_json, write_parquet
 from sixtyfold.study.columns import CELLS_SCHEMA, SCHEMA
 from sixtyfold.study.spec import SqlSpec
 from sixtyfold.study.sql import ask

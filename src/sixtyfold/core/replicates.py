@@ -6,6 +6,7 @@ with the training set. Both are samples, and an interval over facts alone is too
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -36,6 +37,26 @@ class Replicated(NamedTuple):
         if self.error == 0:
             return float(self.value <= 0)
         return float(stats.t.sf(self.value / self.error, self.freedom))
+
+    def two_sided(self) -> Interval:
+        """Return the 95% interval and the p that the true difference is 0."""
+        if self.error == 0:
+            return Interval(self.value, self.value, float(self.value == 0))
+        reach = float(stats.t.ppf(1 - ALPHA / 2, self.freedom)) * self.error
+        p = 2 * float(stats.t.sf(abs(self.value) / self.error, self.freedom))
+        return Interval(self.value - reach, self.value + reach, p)
+
+
+class Interval(NamedTuple):
+    """A 95% interval, not cut to the range of the value, and its two-sided p."""
+
+    low: float
+    high: float
+    p: float
+
+    def cut(self) -> Interval:
+        """Return it within -1..1, where differences of accuracies lie."""
+        return Interval(max(-1.0, self.low), min(1.0, self.high), self.p)
 
 
 def replicated_difference(
@@ -73,6 +94,28 @@ def replicated_difference(
     )
 
 
+def replicated_mean(values_RN: NDArray[np.float64]) -> Replicated:
+    """Return the mean over replicas and facts of any measure, such as a difference of two drifts.
+
+    The error adds the variances of the facts' means over replicas and of the replicas' means over
+    facts, as in `replicated_difference`; there are no pseudo-observations, so few facts of a skewed
+    measure give too short an interval. `lower` and `upper` are not cut.
+
+    Args:
+        values_RN: R replicas on N facts.
+
+    Raises:
+        ValueError: there is no fact.
+    """
+    replicas, facts = values_RN.shape
+    if not facts:
+        raise ValueError("a mean needs at least one fact")
+    over_facts = float(values_RN.mean(0).var(ddof=1)) / facts if facts > 1 else 0.0
+    over_sets = float(values_RN.mean(1).var(ddof=1)) / replicas if replicas > 1 else 0.0
+    parts = [(over_facts, max(1.0, facts - 1.0)), (over_sets, max(1.0, replicas - 1.0))]
+    return _bounds(float(values_RN.mean()), parts, widest=math.inf)
+
+
 def _over_facts(
     means_N: NDArray[np.float64], stratum_N: NDArray[np.intp], sizes_G: NDArray[np.float64]
 ) -> float:
@@ -85,7 +128,9 @@ def _over_facts(
     return float((spread_G / padded_G).sum()) / strata**2
 
 
-def _bounds(value: float, parts: Sequence[tuple[float, float]]) -> Replicated:
+def _bounds(
+    value: float, parts: Sequence[tuple[float, float]], *, widest: float = 1.0
+) -> Replicated:
     variance = sum(part for part, _ in parts)
     if variance == 0:
         return Replicated(value, 0.0, 1.0, value, value)
@@ -93,5 +138,5 @@ def _bounds(value: float, parts: Sequence[tuple[float, float]]) -> Replicated:
     error = float(np.sqrt(variance))
     reach = float(stats.t.ppf(1 - ALPHA, freedom)) * error
     return Replicated(
-        value, error, float(freedom), max(-1.0, value - reach), min(1.0, value + reach)
+        value, error, float(freedom), max(-widest, value - reach), min(widest, value + reach)
     )

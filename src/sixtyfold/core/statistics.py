@@ -1,7 +1,8 @@
 """Intervals for shares (one share, a macro over strata) and for the mean of a sample.
 
 Knows counts only (hits, totals); what is counted is `accuracy.py`'s business, differences between
-two models are `paired_tests.py`'s. All intervals are two-sided and nominally 95%.
+two models are `paired_tests.py`'s. All intervals are two-sided and nominally 95%. SciPy and
+statsmodels are imported by the functions: they load longer than most commands run.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special, stats
-from statsmodels.stats.proportion import proportion_confint
 
 ALPHA = 0.05
 
@@ -49,6 +48,8 @@ def wilson(hits: int, total: int) -> Estimate | None:
     """
     if total == 0:
         return None
+    from statsmodels.stats.proportion import proportion_confint
+
     low, high = proportion_confint(hits, total, alpha=ALPHA, method="wilson")
     return _within(hits / total, float(low), float(high), total)
 
@@ -82,6 +83,8 @@ def macro(hits: Sequence[int], totals: Sequence[int], least: int = 1) -> Estimat
     """
     if len(totals) == 0 or min(totals) < max(1, least):
         return None
+    from scipy import special
+
     count, total = np.asarray(hits, dtype=float), np.asarray(totals, dtype=float)
     value = float((count / total).mean())
     strata = len(total)
@@ -113,6 +116,8 @@ def mean_and_half_width(values: np.ndarray) -> tuple[float, float]:
     >>> mean_and_half_width(np.array([1.0, 3.0]))[0]
     2.0
     """
+    from scipy import stats
+
     half = stats.t.ppf(1 - ALPHA / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     return float(values.mean()), float(half)
 

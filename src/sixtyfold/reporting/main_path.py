@@ -6,9 +6,9 @@ import sys
 import time
 from typing import Any
 
+from sixtyfold.core.atomic_files import read_json, write_json
 from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
 from sixtyfold.core.models import model_directory
-from sixtyfold.core.stage import read_json, write_json
 from sixtyfold.reporting.run import write_report
 from sixtyfold.workflows.run import run as walk
 from sixtyfold.workflows.run_spec import RunSpec

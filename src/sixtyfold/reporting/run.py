@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from sixtyfold.core.atomic_files import write_atomic
 from sixtyfold.core.errors import BadInput
-from sixtyfold.core.stage import write_atomic
 from sixtyfold.reporting.fact_rows import fact_table
 from sixtyfold.reporting.page import Page, render
 from sixtyfold.reporting.results import commands, read_results

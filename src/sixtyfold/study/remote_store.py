@@ -24,9 +24,10 @@ from pathlib import Path
 
 import polars as pl
 
+from sixtyfold.core.atomic_files import write_parquet
 from sixtyfold.core.cache import cache_directory
 from sixtyfold.core.errors import BadInput, Corrupted, IncompleteInput
-from sixtyfold.core.stage import Finished, finished, write_parquet
+from sixtyfold.core.stage import Finished, finished
 from sixtyfold.study.any_store import NUMBERS, NoStore, Store, StoredTable
 from sixtyfold.study.jobs import FORMAT, Job
 from sixtyfold.study.leases import SECONDS, Leases

@@ -1,4 +1,4 @@
-"""The commands of a study: `run`, `status`, `results` and `clean`."""
+"""The commands of a study: `run`, `status`, `results`, `contrast` and `clean`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from sixtyfold.core.atomic_files import write_atomic, write_parquet
 from sixtyfold.core.errors import BadInput, SixtyfoldError
-from sixtyfold.core.stage import write_atomic, write_parquet
 from sixtyfold.study.any_store import Store
 from sixtyfold.study.choice import DevScores
 from sixtyfold.study.clean import removed, unneeded
+from sixtyfold.study.contrasts import Question, contrasts
 from sixtyfold.study.drive import Driven, Executor, Tell, drive
 from sixtyfold.study.file import StudyFile
 from sixtyfold.study.inputs import find_inputs
@@ -26,6 +27,7 @@ from sixtyfold.study.reading import read_study
 from sixtyfold.study.results import results_table
 from sixtyfold.study.spec import (
     StudyCleanSpec,
+    StudyContrastSpec,
     StudyResultsSpec,
     StudyRunSpec,
     StudySpec,
@@ -88,15 +90,30 @@ def results(spec: StudyResultsSpec) -> pl.DataFrame:
         BadInput: `out` is neither .csv nor .parquet.
     """
     opened = open_study(spec)
-    table = results_table(opened.store, opened.study, opened.plan)
-    if spec.out is None:
+    return _written(results_table(opened.store, opened.study, opened.plan), spec.out)
+
+
+def contrast(spec: StudyContrastSpec) -> pl.DataFrame:
+    """Return how trainings differ, and write it where `out` says.
+
+    Raises:
+        BadInput: as `contrasts` does, or `out` is neither .csv nor .parquet.
+    """
+    opened = open_study(spec)
+    question = Question(spec.vary, spec.against, spec.grid, spec.measure, spec.split)
+    return _written(contrasts(opened.store, opened.study, opened.plan, question), spec.out)
+
+
+def _written(table: pl.DataFrame, out: Path | None) -> pl.DataFrame:
+    if out is None:
         return table
-    if spec.out.suffix == ".parquet":
-        write_parquet(spec.out, table)
-    elif spec.out.suffix == ".csv":
-        write_atomic(spec.out, table.write_csv)
+    if out.suffix == ".parquet":
+        write_parquet(out, table)
+    elif out.suffix == ".csv":
+        lists = pl.selectors.by_dtype(pl.List(pl.String))
+        write_atomic(out, table.with_columns(lists.list.join(" ")).write_csv)
     else:
-        raise BadInput(f"--out {spec.out} was given; allowed: a file named .csv or .parquet")
+        raise BadInput(f"--out {out} was given; allowed: a file named .csv or .parquet")
     return table
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sixtyfold.core.spec import Spec
 
@@ -52,6 +52,48 @@ class StudyResultsSpec(StudySpec):
 
     role: str = "test"
     """What was asked: test, dev, own, probe, compare, drift, diff, search (search-2, ...)."""
+
+
+class StudyContrastSpec(StudySpec):
+    """How accurate trainings are, or how they differ, with intervals over facts and seeds.
+
+    With `--vary size --against 240` every size is compared with 240, paired over test facts and
+    seeds; with `--against base` every training is compared with the untuned model.
+    """
+
+    vary: str | None = None
+    """In what two trainings differ: size, levels, grid, or another axis of a grid."""
+
+    against: str | None = None
+    """The value of it that the others are compared with, or `base`: the untuned model."""
+
+    grid: tuple[str, ...] = ()
+    """Of which grids; all without it."""
+
+    measure: str = "accuracy"
+    """`accuracy`, or a measure of drift: kl_top10, kl_tuned_base, kl_base_tuned, js,
+    answer_logp_change, whole_logp_change."""
+
+    split: Literal["dev", "test"] = "test"
+    """Whose answers."""
+
+    out: Path | None = None
+    """File to write: .csv or .parquet, with every domain, level and way of averaging. Without it
+    the means over relations are printed."""
+
+    @model_validator(mode="after")
+    def _two_sides(self) -> Self:
+        if self.vary is not None and self.against is None:
+            raise ValueError(
+                f"--vary {self.vary} was given without --against; name the value of {self.vary} "
+                "that the others are compared with"
+            )
+        if self.vary is None and self.against not in (None, "base"):
+            raise ValueError(
+                f"--against {self.against} was given without --vary; name what differs, "
+                "such as --vary size"
+            )
+        return self
 
 
 class StudyCleanSpec(StudySpec):

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import polars as pl
 
+from sixtyfold.core.atomic_files import read_json, write_json, write_parquet
 from sixtyfold.core.errors import BadInput, Corrupted, IncompleteInput
-from sixtyfold.core.stage import Finished, finished, read_json, write_json, write_parquet
+from sixtyfold.core.stage import Finished, finished
 from sixtyfold.study.any_store import NUMBERS, NoStore, Store, StoredTable
 from sixtyfold.study.jobs import FORMAT, Job
 from sixtyfold.study.locks import is_locked, locked

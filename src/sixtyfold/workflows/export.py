@@ -12,9 +12,10 @@ from typing import Any
 
 import polars as pl
 
+from sixtyfold.core.atomic_files import write_atomic
 from sixtyfold.core.models import load_tokenizer, model_directory, model_fingerprint
 from sixtyfold.core.prompts import Shot, chat_text, question_text
-from sixtyfold.core.stage import Finished, finished, open_stage, write_atomic
+from sixtyfold.core.stage import Finished, finished, open_stage
 from sixtyfold.sources.open import FactSet, open_facts
 from sixtyfold.stages.evaluate.run import asked
 from sixtyfold.stages.evaluate.shots import shots_by_relation

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sixtyfold.core.atomic_files import write_json
 from sixtyfold.core.models import load_tokenizer, model_directory, resolve_device
 from sixtyfold.core.prompts import PromptOptions, question_ids
-from sixtyfold.core.stage import write_json
 from sixtyfold.sources.build import build as build_facts
 from sixtyfold.sources.spec import FactsBuildSpec
 from sixtyfold.stages.compare.run import run as compare

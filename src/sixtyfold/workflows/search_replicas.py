@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import DOMAINS
 from sixtyfold.core.paired_tests import holm
-from sixtyfold.core.replicates import Replicated, replicated_difference
+from sixtyfold.core.replicates import replicated_difference
 from sixtyfold.core.spec import StageSpec
 from sixtyfold.core.stage import Finished
-from sixtyfold.core.statistics import ALPHA
 from sixtyfold.workflows.search_arms import REFERENCES
 
 
@@ -116,7 +115,8 @@ def _against(reference: str, domain: str, tables: Sequence[pl.DataFrame]) -> lis
                 "reference": reference,
                 "arm": arm,
                 "accuracy": _macro(after_RN, strata_N),
-                **_interval(found),
+                "difference": found.value,
+                **found.two_sided().cut()._asdict(),
                 "replicas": len(tables),
                 "facts": len(strata_N),
             }
@@ -133,15 +133,3 @@ def _hits(tables: Sequence[pl.DataFrame], arm: str) -> NDArray[np.bool_]:
 def _macro(hits_RN: NDArray[np.bool_], strata_N: Sequence[str]) -> float:
     strata = np.asarray(strata_N)
     return float(np.mean([hits_RN[:, strata == name].mean() for name in np.unique(strata)]))
-
-
-def _interval(found: Replicated) -> dict[str, float]:
-    from scipy import stats
-
-    if found.error == 0:
-        p, reach = float(found.value == 0), 0.0
-    else:
-        p = float(2 * stats.t.sf(abs(found.value) / found.error, found.freedom))
-        reach = float(stats.t.ppf(1 - ALPHA / 2, found.freedom)) * found.error
-    low, high = max(-1.0, found.value - reach), min(1.0, found.value + reach)
-    return {"difference": found.value, "low": low, "high": high, "p": p}

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from sixtyfold.core.atomic_files import write_atomic, write_json, write_parquet
 from sixtyfold.core.checkpoint_saving import told_as_disk_errors
-from sixtyfold.core.stage import write_atomic, write_json, write_parquet
 from sixtyfold.workflows.watch_figures import SCHEMA
 from sixtyfold.workflows.watch_rule import Judged
 

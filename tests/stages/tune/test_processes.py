@@ -220,8 +220,9 @@ def test_another_number_of_processes_does_not_continue(
 
 
 def _write_plan(command: list[str], out: Path, planted: Path, selected: Path) -> None:
+    from sixtyfold.core.atomic_files import write_json
     from sixtyfold.core.models import model_fingerprint
-    from sixtyfold.core.stage import finished, write_json
+    from sixtyfold.core.stage import finished
     from sixtyfold.stages.tune.spec import TuneSpec
 
     spec = TuneSpec(

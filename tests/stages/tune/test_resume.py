@@ -15,8 +15,9 @@ from transformers import TrainerCallback
 
 from file_digests import digests
 from sixtyfold.cli import run_command
+from sixtyfold.core.atomic_files import write_json
 from sixtyfold.core.errors import OtherResult
-from sixtyfold.core.stage import Finished, write_json
+from sixtyfold.core.stage import Finished
 from sixtyfold.stages.tune.processes import Processes
 from sixtyfold.stages.tune.resume import KeepStates, last_state
 from sixtyfold.stages.tune.run import run

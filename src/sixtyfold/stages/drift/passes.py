@@ -18,10 +18,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sixtyfold.core.atomic_files import write_atomic
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.models import release_model
 from sixtyfold.core.progress import progress
-from sixtyfold.core.stage import StageDirectory, write_atomic
+from sixtyfold.core.stage import StageDirectory
 from sixtyfold.stages.drift.measures import row_measures, top_k_kl
 from sixtyfold.stages.drift.prompts import Prompts, answer_rows
 from sixtyfold.stages.drift.spec import DriftSpec

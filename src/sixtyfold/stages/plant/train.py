@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from sixtyfold.core.atomic_files import write_atomic
 from sixtyfold.core.errors import Corrupted
 from sixtyfold.core.progress import progress
 from sixtyfold.core.random_streams import random_stream
-from sixtyfold.core.stage import write_atomic
 from sixtyfold.stages.plant.spec import PlantSpec
 
 _IGNORED = -100

@@ -22,11 +22,12 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from sixtyfold.core.atomic_files import read_json
 from sixtyfold.core.checkpoint_pair import CheckpointPair, PairedTensor
 from sixtyfold.core.errors import Corrupted
 from sixtyfold.core.float_formats import Array
 from sixtyfold.core.progress import progress
-from sixtyfold.core.stage import StageDirectory, read_json
+from sixtyfold.core.stage import StageDirectory
 from sixtyfold.stages.restore.outcomes import NestedCuts, OnePlan, Outcome
 from sixtyfold.stages.restore.patch_values import PatchedTuned, PatchValues, ValuesWriter
 from sixtyfold.stages.restore.plans import InterpolatedPlan, RankedPlan

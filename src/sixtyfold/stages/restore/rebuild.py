@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sixtyfold.core.atomic_files import write_atomic
 from sixtyfold.core.checkpoint import is_adapter
 from sixtyfold.core.checkpoint_pair import CheckpointPair
 from sixtyfold.core.errors import BadInput, Corrupted
 from sixtyfold.core.fingerprint import file_sha256
 from sixtyfold.core.pair_models import PairModels, find_pair
-from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage, write_atomic
+from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.stages.restore.outcomes import Outcome
 from sixtyfold.stages.restore.patch import Patch
 from sixtyfold.stages.restore.rebuild_spec import RebuildSpec

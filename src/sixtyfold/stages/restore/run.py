@@ -15,13 +15,14 @@ from typing import Any
 
 import polars as pl
 
+from sixtyfold.core.atomic_files import write_atomic
 from sixtyfold.core.checkpoint import open_checkpoint
 from sixtyfold.core.checkpoint_pair import CheckpointPair
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.fingerprint import file_sha256
 from sixtyfold.core.models import model_licence
 from sixtyfold.core.pair_models import PairModels, find_pair
-from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage, write_atomic
+from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.stages.restore.outcomes import NestedCuts, OnePlan, Outcome, rankings_of
 from sixtyfold.stages.restore.patch import write_patches
 from sixtyfold.stages.restore.plans import InterpolatedPlan

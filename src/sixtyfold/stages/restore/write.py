@@ -18,12 +18,13 @@ from typing import NamedTuple, NoReturn, Protocol
 
 import polars as pl
 
+from sixtyfold.core.atomic_files import write_atomic
 from sixtyfold.core.checkpoint_pair import CHUNK, CheckpointPair, PairedTensor
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.fingerprint import remember_sha256
 from sixtyfold.core.float_formats import Array
 from sixtyfold.core.progress import progress
-from sixtyfold.core.stage import StageDirectory, write_atomic
+from sixtyfold.core.stage import StageDirectory
 from sixtyfold.core.threads import thread_count
 from sixtyfold.core.weight_files import WeightFile, Weights
 from sixtyfold.stages.restore.outcomes import Outcome, Piece

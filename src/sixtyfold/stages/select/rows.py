@@ -7,8 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from sixtyfold.core.atomic_files import write_atomic
 from sixtyfold.core.prompts import answer_lead, messages_of, question_text
-from sixtyfold.core.stage import StageDirectory, write_atomic
+from sixtyfold.core.stage import StageDirectory
 from sixtyfold.stages.select.spec import SelectSpec
 
 

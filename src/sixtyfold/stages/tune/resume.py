@@ -14,8 +14,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from sixtyfold.core.atomic_files import read_json, write_json
 from sixtyfold.core.errors import OtherResult
-from sixtyfold.core.stage import read_json, write_json
 from sixtyfold.stages.tune.processes import Processes
 
 SECONDS_BETWEEN = 600.0

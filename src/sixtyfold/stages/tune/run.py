@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sixtyfold.core.atomic_files import write_atomic
 from sixtyfold.core.checkpoint_saving import save_checkpoint
 from sixtyfold.core.cost import forward_seconds, operations_per_second
 from sixtyfold.core.errors import BadInput
@@ -20,7 +21,7 @@ from sixtyfold.core.models import (
     resolve_device,
 )
 from sixtyfold.core.prompts import PromptOptions
-from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage, write_atomic
+from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.stages.tune.arguments import check_options
 from sixtyfold.stages.tune.examples import Example, encode_examples
 from sixtyfold.stages.tune.memory import Training, device_memory, planned_training, refuse_if_short

@@ -12,6 +12,7 @@ no fact is shown to itself.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -47,6 +48,12 @@ class Asked(NamedTuple):
     templates: pl.DataFrame
     forms: dict[str, list[int]]
     notes: list[str]
+
+
+def asked_how(spec: CheckSpec) -> str:
+    """Return the options that recall from questions depends on, as JSON."""
+    names = ("shots", "shot_sets", "draws", "max_new_tokens", "match")
+    return json.dumps({name: getattr(spec, name) for name in names})
 
 
 def bucket_of(recall: float) -> Bucket:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import polars as pl
 
 from sixtyfold.stages.probe.aggregate import Recall
+from sixtyfold.workflows.check.calibration.predict import FileFacts
 from sixtyfold.workflows.check.kinds import Measured
 from sixtyfold.workflows.check.knowledge import BUCKETS, best_form, bucket_of, bucket_shares, key_of
 from sixtyfold.workflows.check.problems import NAMES, Problem
@@ -124,8 +125,22 @@ def summary(table: pl.DataFrame, found: Looked, protocol: str) -> dict[str, Any]
         "recommendations": _counts(table["recommendation"], RECOMMENDATIONS),
         "knowledge": _knowledge(table, found, protocol) if found.recalls else None,
         "text": _text(table) if found.logp else None,
-        "expected_effect_on_accuracy": "not calibrated",
+        "other_rows": table.filter((pl.col("kind") == "text") & pl.col("problem").is_null()).height,
     }
+
+
+def file_facts(told: Mapping[str, Any], protocol: str) -> FileFacts:
+    """Return what the expected effect depends on.
+
+    Args:
+        told: what `summary` returned.
+        protocol: what `asked_how` returned.
+    """
+    known = told["knowledge"]
+    if known is None or not known["asked"]:
+        return FileFacts(0, told["other_rows"], 0, {}, protocol)
+    shares = {name: known["buckets"][name]["value"] for name in BUCKETS}
+    return FileFacts(known["facts"], told["other_rows"], known["asked"], shares, protocol)
 
 
 def _counts(values: pl.Series, names: Sequence[str]) -> dict[str, int]:

@@ -8,28 +8,36 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from sixtyfold.core.atomic_files import read_json, write_atomic
 from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
 from sixtyfold.core.facts import seeded_order
 from sixtyfold.core.fingerprint import file_sha256
 from sixtyfold.core.models import load_tokenizer, model_directory, model_fingerprint
 from sixtyfold.core.spec import StageSpec
-from sixtyfold.core.stage import (
-    Finished,
-    StageDirectory,
-    finished,
-    open_stage,
-    read_json,
-    write_atomic,
-)
+from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.sources.records import Record, read_records
 from sixtyfold.stages.probe.aggregate import Recall
 from sixtyfold.stages.probe.run import run as probe
 from sixtyfold.stages.probe.spec import ProbeSpec
+from sixtyfold.workflows.check.calibration.fitted import shipped
+from sixtyfold.workflows.check.calibration.predict import expected
 from sixtyfold.workflows.check.cleaned_file import some_rows
 from sixtyfold.workflows.check.kinds import Measured, measure
-from sixtyfold.workflows.check.knowledge import Asked, asked_facts, key_of, recall_by_form
+from sixtyfold.workflows.check.knowledge import (
+    Asked,
+    asked_facts,
+    asked_how,
+    key_of,
+    recall_by_form,
+)
 from sixtyfold.workflows.check.problems import Problem, find_problems
-from sixtyfold.workflows.check.report import Looked, may_be_asked, rows_table, summary
+from sixtyfold.workflows.check.report import (
+    Looked,
+    file_facts,
+    may_be_asked,
+    rows_table,
+    summary,
+)
 from sixtyfold.workflows.check.rows import SftFile, read_rows
 from sixtyfold.workflows.check.spec import CheckSpec
 
@@ -65,7 +73,12 @@ def run(spec: CheckSpec) -> Finished:
     """
     directory = model_directory(spec.model, spec.revision)
     read = _read(spec, directory)
-    inputs = {"model": model_fingerprint(directory), "file": file_sha256(spec.file)}
+    fitted = shipped()
+    inputs = {
+        "model": model_fingerprint(directory),
+        "file": file_sha256(spec.file),
+        "calibration": fitted.fingerprint,
+    }
     with open_stage("check", spec, inputs) as stage:
         if stage.complete:
             return finished(spec.out, "check")
@@ -74,7 +87,9 @@ def run(spec: CheckSpec) -> Finished:
         found = Looked(read.file.rows, read.measured, read.problems, recalls, logp)
         table = stage.write_table("rows", rows_table(found, spec.hold_back))
         _write_files(spec, read.records, table)
-        stage.write_json("check", summary(table, found, _protocol(spec, read.asked)))
+        told = summary(table, found, _protocol(spec, read.asked))
+        seen = file_facts(told, asked_how(spec))
+        stage.write_json("check", {**told, "expected_effect": expected(fitted, seen)})
         return stage.finish({"rows": table.height}, notes=_notes(read))
 
 

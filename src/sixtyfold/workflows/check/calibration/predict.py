@@ -1,0 +1,186 @@
+"""What tuning on a file may do: points above or below the studies' mean set, or why no number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sixtyfold.workflows.check.calibration.cells import CLASSES, OUTCOMES
+from sixtyfold.workflows.check.calibration.effects import LeftOut, interval
+from sixtyfold.workflows.check.calibration.fitted import Coverage, Fitted, Outcome, Tested
+from sixtyfold.workflows.check.calibration.link import mix_of
+from sixtyfold.workflows.check.knowledge import BUCKETS
+
+MOST_UNEXPLAINED = 0.05
+"""Share of facts that a mix of what was fitted on may leave unexplained."""
+MOST_OTHER_ROWS = 0.05
+"""Share of rows that are no facts; the sets that were fitted on have none."""
+LEAST_ASKED = 60
+WORDS = {"accuracy": "accuracy on other facts of its relations",
+         "known": "accuracy on facts that the model knows well"}  # fmt: skip
+
+
+class FileFacts(NamedTuple):
+    """A file as far as it counts here.
+
+    facts: rows that are facts and have no problem.
+    others: rows without a problem that are no facts.
+    asked: facts that the model was asked about.
+    buckets: shares of `BUCKETS` among them, 0..1; empty where none was asked.
+    protocol: how it was asked, as JSON.
+    """
+
+    facts: int
+    others: int
+    asked: int
+    buckets: Mapping[str, float]
+    protocol: str
+
+
+def expected(fitted: Fitted, file: FileFacts) -> dict[str, Any]:
+    """Return what `check.json` says of the expected effect.
+
+    Args:
+        fitted: the calibration.
+        file: the file.
+
+    Returns:
+        `status` (calibrated, not calibrated, or out of range), `why` where there is no number,
+        `outcomes` (name to its points with interval and errors in 0..1, or to why it has none),
+        `mix` (shares of the classes in the file), `against` and `fitted_on`.
+    """
+    told = {name: _without_number(fitted.outcomes[name]) for name in OUTCOMES}
+    found: dict[str, Any] = {
+        "status": "not calibrated",
+        "why": "",
+        "outcomes": told,
+        "mix": None,
+        "against": fitted.reference and dict(zip(CLASSES, fitted.reference, strict=True)),
+        "fitted_on": _fitted_on(fitted),
+    }
+    calibrated = [name for name in OUTCOMES if fitted.outcomes[name].calibrated]
+    if not calibrated:
+        return {**found, "why": _whys(fitted)}
+    why, shares = _mix(fitted, file)
+    if why:
+        return {**found, "status": "out of range", "why": why}
+    found |= {"status": "calibrated", "mix": dict(zip(CLASSES, shares.round(6), strict=True))}
+    found["mix"] = {name: float(share) for name, share in found["mix"].items()}
+    moved = (shares - np.array(fitted.reference))[:2]
+    for name in calibrated:
+        told[name] = {**told[name], **_number(fitted.outcomes[name], moved)}
+    return found
+
+
+def _mix(fitted: Fitted, file: FileFacts) -> tuple[str, np.ndarray]:
+    """Return why a file is out of range, or nothing and its shares of the classes."""
+    none = np.zeros(len(CLASSES))
+    if fitted.sizes is None or fitted.link is None or fitted.reference is None:
+        return "the calibration is incomplete", none
+    if not file.buckets:
+        return "the file has no facts that were asked", none
+    fewest, most = fitted.sizes
+    if not fewest <= file.facts <= most:
+        return f"the file has {file.facts} facts; {fewest} to {most} were fitted on", none
+    others = file.others / (file.facts + file.others)
+    if others > MOST_OTHER_ROWS:
+        return f"{100 * others:.0f}% of the rows are no facts; files of facts were fitted on", none
+    if file.protocol != fitted.protocol:
+        return f"the model was asked with {file.protocol}; calibrated for {fitted.protocol}", none
+    if file.asked < min(LEAST_ASKED, file.facts):
+        return f"{file.asked} facts were asked; {min(LEAST_ASKED, file.facts)} are needed", none
+    mix = mix_of(np.array(fitted.link), np.array([file.buckets[name] for name in BUCKETS]))
+    told = ", ".join(f"{name} {100 * file.buckets[name]:.0f}%" for name in BUCKETS)
+    outside = mix_of(np.array(fitted.seen).T, mix.shares).distance
+    if max(mix.distance, outside) > MOST_UNEXPLAINED:
+        return f"no mix of the sets that were fitted on looks like this file ({told})", none
+    return "", mix.shares
+
+
+def _number(outcome: Outcome, moved: np.ndarray) -> dict[str, Any]:
+    """Return the departure from the reference with its interval, in 0..1."""
+    folds = [fold.model for fold in outcome.folds for _ in fold.residuals]
+    residuals = np.array([each for fold in outcome.folds for each in fold.residuals])
+    slopes = {fold.model: np.array(fold.slopes) for fold in outcome.folds}
+    left = LeftOut(np.array(folds), residuals, np.zeros(len(residuals)), slopes)
+    low, high = interval(left, moved)
+    value = float(moved @ np.array(outcome.slopes))
+    return {"value": round(value, 6), "low": round(low, 6), "high": round(high, 6)}
+
+
+def _without_number(outcome: Outcome) -> dict[str, Any]:
+    parts = {
+        "left_out_sets": outcome.groups,
+        "left_out_models": outcome.models,
+        "left_out_models_asked": outcome.asked,
+        "coverage": outcome.coverage,
+        "coverage_asked": outcome.asked_coverage,
+    }
+    told = {name: _dumped(part) for name, part in parts.items()}
+    return {"calibrated": outcome.calibrated, "why": outcome.why, **told}
+
+
+def _dumped(part: Tested | Coverage | None) -> dict[str, Any] | None:
+    return None if part is None else part.model_dump()
+
+
+def _fitted_on(fitted: Fitted) -> dict[str, Any]:
+    names = ("trainings", "sets", "studies", "models", "recipes", "sizes", "asked", "not_asked")
+    return {name: getattr(fitted, name) for name in names} | {"fingerprint": fitted.fingerprint}
+
+
+def _whys(fitted: Fitted) -> str:
+    whys = {name: fitted.outcomes[name].why for name in OUTCOMES}
+    if len(set(whys.values())) == 1:
+        return whys[OUTCOMES[0]]
+    return "; ".join(f"{WORDS[name]}: {why}" for name, why in whys.items())
+
+
+def effect_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return the expected effect in words, a line each.
+
+    Args:
+        found: what `expected` returned.
+    """
+    if found["status"] != "calibrated":
+        return [f"expected effect on accuracy: {found['status']} ({found['why']})"]
+    lines = []
+    for name, told in found["outcomes"].items():
+        if not told["calibrated"]:
+            lines.append(f"expected {WORDS[name]}: not calibrated ({told['why']})")
+            continue
+        sets, models = told["left_out_sets"], told["left_out_models"]
+        lines.append(
+            f"expected {WORDS[name]}: {_points(told['value'])} points (95% interval "
+            f"{_points(told['low'])} to {_points(told['high'])}) against the mean set of the "
+            f"studies; mean error on left-out sets {100 * sets['error']:.1f} (a constant: "
+            f"{100 * sets['constant']:.1f}), on left-out models {100 * models['error']:.1f} "
+            f"({100 * models['constant']:.1f}); the interval held {told['coverage']['covered']} of "
+            f"{told['coverage']['sets']} left-out sets"
+        )
+    return [*lines, *_origin(found)]
+
+
+def _origin(found: Mapping[str, Any]) -> list[str]:
+    """Return what the numbers stand on."""
+    own, other = (", ".join(f"{name.replace('_', ' ', 1).replace('_', '-')} {100 * share:.0f}%"
+                            for name, share in found[part].items())
+                  for part in ("mix", "against"))  # fmt: skip
+    on = found["fitted_on"]
+    fewest, most = on["sizes"]
+    return [
+        f"this file: {own}; the mean set: {other}",
+        f"fitted on {on['trainings']} trainings of {', '.join(on['models'])}; {fewest} to {most} "
+        f"examples; {'; '.join(on['recipes'])}",
+    ]
+
+
+def _points(share: float) -> str:
+    """Return a share in points with its sign.
+
+    >>> _points(-0.0214), _points(0.03)
+    ('−2.1', '+3.0')
+    """
+    return f"{100 * share:+.1f}".replace("-", "−")
