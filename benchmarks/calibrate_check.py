@@ -54,8 +54,8 @@ def _show(outcome: Outcome) -> None:
             continue
         low, high = (None if each is None else 100 * each for each in (tested.low, tested.high))
         line = (
-            f"{words}: error {100 * tested.error:.2f} points, constant {100 * tested.constant:.2f}, "
-            f"gain {100 * tested.gain:+.2f}"
+            f"{words}: error {100 * tested.error:.2f} points, "
+            f"constant {100 * tested.constant:.2f}, gain {100 * tested.gain:+.2f}"
         )
         if low is not None and high is not None:
             line += f" ({low:+.2f} to {high:+.2f}, {tested.folds} folds)"

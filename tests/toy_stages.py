@@ -32,7 +32,7 @@ def use(monkeypatch: Any) -> None:
 
 def _write(stage_name: str, spec: Any, tables: dict[str, pl.DataFrame], **files: Any) -> Finished:
     time.sleep(float(os.environ.get("TOY_PAUSE", "0")))
-    with open_stage(stage_name, spec, {}) as stage:
+    with open_stage(stage_name, spec, files.pop("_inputs", {})) as stage:
         if stage.complete:
             return finished(spec.out, stage_name)
         for name, table in tables.items():
@@ -112,7 +112,16 @@ def diff(spec: Any) -> Finished:
 def search(spec: Any) -> Finished:
     rows = {"family": ["relative"], "setting": ["5%"], "accuracy": [0.5], "low": [0.4],
             "high": [0.6], "n": [FACTS]}  # fmt: skip
-    return _write("search", spec, {"candidates": pl.DataFrame(rows)})
+    right = read_json(Path(spec.tuned) / "right.json")
+    arms = {"tuned": right, "relative": right + 2, "interpolation": right + 1}
+    asked = [
+        {"arm": arm, "fact_id": f"f{index:03d}", "relation": f"r{index % 2}", "domain": "in",
+         "hit": index < count}
+        for arm, count in arms.items()
+        for index in range(FACTS)
+    ]  # fmt: skip
+    tables = {"candidates": pl.DataFrame(rows), "test_answers": pl.DataFrame(asked)}
+    return _write("search", spec, tables, _inputs={"tuned": str(spec.tuned)})
 
 
 def compare(spec: Any) -> Finished:

@@ -149,6 +149,12 @@ COMMANDS: dict[str, Command] = {
         "sixtyfold.study.run:contrast",
         "sixtyfold.console_study:show_contrasts",
     ),
+    "study repairs": Command(
+        "what putting weights back did, over the seeds of an experiment",
+        "sixtyfold.study.spec:StudyRepairsSpec",
+        "sixtyfold.study.run:repairs",
+        "sixtyfold.console_study:show_repairs",
+    ),
     "sql": Command(
         "ask a store in SQL: views over all its tables",
         "sixtyfold.study.spec:SqlSpec",

@@ -9,11 +9,13 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from sixtyfold.study.contrast_numbers import ACCURACY
 from sixtyfold.study.drive import Driven
 from sixtyfold.study.results import main_figures
 from sixtyfold.study.spec import (
     StudyCleanSpec,
     StudyContrastSpec,
+    StudyRepairsSpec,
     StudyResultsSpec,
     StudyRunSpec,
     StudyStatusSpec,
@@ -95,16 +97,51 @@ def show_contrasts(
     return result.to_dicts()
 
 
+def show_repairs(
+    result: pl.DataFrame, spec: StudyRepairsSpec, *, silent: bool
+) -> list[dict[str, Any]]:
+    """Show every arm's difference to the tuned model and to interpolation, in points."""
+    if not silent:
+        if spec.out is None:
+            _print(_repairs_in_points(result))
+        else:
+            print(f"{result.height} rows: {spec.out}")
+    return result.to_dicts()
+
+
+def _repairs_in_points(rows: pl.DataFrame) -> pl.DataFrame:
+    texts = [_points(row, "difference", signed=True) for row in rows.iter_rows(named=True)]
+    told = ("model", "grid", "size", "levels", "options", "search", "domain")
+    labels = [name for name in told if rows[name].n_unique() > 1]
+    figures = (pl.Series("difference", texts, dtype=pl.String), pl.col("accuracy") * 100)
+    return rows.with_columns(*figures).select(
+        *labels, "arm", "reference", "difference", "p_holm", "accuracy", "facts", "replicas"
+    )
+
+
+def _points(row: dict[str, Any], value: str, *, signed: bool) -> str:
+    """Return a number with its interval, in points."""
+    form = "{:+.1f}" if signed else "{:.1f}"
+    middle, low, high = (form.format(100 * row[name]) for name in (value, "low", "high"))
+    return f"{middle} ({low} to {high})"
+
+
+def _as_it_is(row: dict[str, Any]) -> str:
+    """Return a number with its interval, in the measure's own unit."""
+    return f"{row['value']:.3g} ({row['low']:.3g} to {row['high']:.3g})"
+
+
 def _in_points(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the means over relations, without labels that all rows share."""
-    means = rows.filter(pl.col("over") == "relations")
-    signed = "{:+.1f}" if means["against"].null_count() == 0 else "{:.1f}"
-    value = "difference" if means["against"].null_count() == 0 else "accuracy"
+    """Return the means over relations (of drift: over facts), without labels all rows share."""
+    whole = rows.filter(pl.col("part").is_null())
+    accuracies = rows["measure"][0] == ACCURACY
+    means = whole.filter(pl.col("over") == ("relations" if accuracies else "facts"))
+    paired = means["against"].null_count() == 0
     texts = [
-        f"{signed.format(100 * row['value'])} "
-        f"({signed.format(100 * row['low'])} to {signed.format(100 * row['high'])})"
+        _points(row, "value", signed=paired) if accuracies else _as_it_is(row)
         for row in means.iter_rows(named=True)
     ]
+    value = "difference" if paired else rows["measure"][0]
     labels = [
         name
         for name in ("model", "grid", "size", "levels", "options", "against", "domain")

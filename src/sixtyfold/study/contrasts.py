@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -17,15 +17,15 @@ from sixtyfold.core.errors import BadInput, suggestion
 from sixtyfold.study.any_store import Store
 from sixtyfold.study.contrast_numbers import ACCURACY, averages, measured
 from sixtyfold.study.file import StudyFile
-from sixtyfold.study.plan import Cell, Plan
+from sixtyfold.study.plan import Plan
+from sixtyfold.study.ways import LABELS, Trained, ways
 
 UNTUNED = "base"
 """What `against` says for the untuned model, asked in the way that did best on dev."""
 SPLITS = ("dev", "test")
-_LABELS = ("model", "grid", "size", "levels")
 _SCHEMA = pl.Schema(
     {
-        **dict.fromkeys(_LABELS, pl.String()),
+        **dict.fromkeys(LABELS, pl.String()),
         "options": pl.String(),
         "against": pl.String(),
         "measure": pl.String(),
@@ -69,17 +69,6 @@ class Question(NamedTuple):
         return self.split if self.measure == ACCURACY else "drift"
 
 
-class _Trained(NamedTuple):
-    """One way of training: its labels and, per seed, the key of what was measured of it.
-
-    untuned: the key of the untuned model's best answers.
-    """
-
-    labels: dict[str, str]
-    results: dict[int, str]
-    untuned: str | None
-
-
 def contrasts(store: Store, study: StudyFile, plan: Plan, question: Question) -> pl.DataFrame:
     """Return how cells differ, or how accurate each is.
 
@@ -96,51 +85,16 @@ def contrasts(store: Store, study: StudyFile, plan: Plan, question: Question) ->
         BadInput: nothing has this label or value, two cells answer to one description, or nothing
             was asked yet.
     """
-    ways = _ways(study, plan, question)
-    if not ways:
+    found = ways(study, plan, question.grids, question.role, question.split)
+    if not found:
         named = f" of the grids {', '.join(question.grids)}" if question.grids else ""
         raise BadInput(
             f"no {question.role} results of trained models{named} are there yet; grids of the "
             f"study: {', '.join(grid.name for grid in study.grids)}; 'sixtyfold study run' first"
         )
     tables = _Measured(store, plan, question.measure)
-    rows = [row for pair in _pairs(ways, question) for row in _rows(pair, tables)]
+    rows = [row for pair in _pairs(found, question) for row in _rows(pair, tables)]
     return _adjusted(pl.DataFrame(rows, schema=_SCHEMA))
-
-
-def _ways(study: StudyFile, plan: Plan, question: Question) -> list[_Trained]:
-    """Group the chosen cells of a plan by everything but their seed."""
-    axes = {grid.name: _axes(grid.select) | _axes(grid.tune) for grid in study.grids}
-    chosen_by = {grid.name: grid.choose for grid in study.grids}
-    found: dict[tuple[tuple[str, str], ...], _Trained] = {}
-    for cell in plan.cells:
-        grid = str(cell.labels["grid"])
-        wanted = not question.grids or grid in question.grids
-        if not (wanted and cell.chosen and grid in axes and question.role in cell.jobs):
-            continue
-        told = axes[grid] - {chosen_by[grid], *_LABELS}
-        others = {name: str(cell.labels[name]) for name in sorted(told)}
-        labels = {name: str(cell.labels[name]) for name in _LABELS} | others
-        way = found.setdefault(
-            tuple(labels.items()), _Trained(labels, {}, _untuned(cell, plan, question.split))
-        )
-        way.results[int(cell.labels["seed"])] = cell.jobs[question.role]
-    return list(found.values())
-
-
-def _axes(options: Mapping[str, Any]) -> set[str]:
-    return {name for name, value in options.items() if isinstance(value, list)}
-
-
-def _untuned(cell: Cell, plan: Plan, split: str) -> str | None:
-    """Return the key of the untuned model's best answers, which the cell is compared with."""
-    if "compare" not in cell.jobs:
-        return None
-    before = str(plan.jobs[cell.jobs["compare"]].reads["before"])
-    for other in plan.cells:
-        if other.jobs.get("test") == before:
-            return other.jobs[split]
-    return None
 
 
 class _Pair(NamedTuple):
@@ -150,40 +104,40 @@ class _Pair(NamedTuple):
     before: dict[int, str] | None
 
 
-def _pairs(ways: Sequence[_Trained], question: Question) -> Iterator[_Pair]:
+def _pairs(trained: Sequence[Trained], question: Question) -> Iterator[_Pair]:
     if question.against == UNTUNED:
         if question.measure != ACCURACY:
             raise BadInput(
                 f"--against base was given with --measure {question.measure}, which is measured "
                 "against the untuned model anyway; leave --against out"
             )
-        for way in ways:
+        for way in trained:
             if way.untuned is None:
                 raise BadInput("--against base was given; the study does not ask the untuned model")
             yield _Pair(way.labels, UNTUNED, way.results, dict.fromkeys(way.results, way.untuned))
         return
     if question.vary is None:
-        for way in ways:
+        for way in trained:
             yield _Pair(way.labels, None, way.results, None)
         return
-    yield from _varied(ways, question.vary, str(question.against))
+    yield from _varied(trained, question.vary, str(question.against))
 
 
-def _varied(ways: Sequence[_Trained], vary: str, against: str) -> Iterator[_Pair]:
-    known = {name for way in ways for name in way.labels}
+def _varied(trained: Sequence[Trained], vary: str, against: str) -> Iterator[_Pair]:
+    known = {name for way in trained for name in way.labels}
     if vary not in known:
         raise BadInput(
             f"--vary {vary} was given{suggestion(vary, known)}; allowed here: "
             f"{', '.join(sorted(known))}"
         )
-    groups: dict[tuple[tuple[str, str], ...], dict[str, _Trained]] = defaultdict(dict)
-    for way in ways:
+    groups: dict[tuple[tuple[str, str], ...], dict[str, Trained]] = defaultdict(dict)
+    for way in trained:
         if vary in way.labels:
             inside = groups[_but(way.labels, vary)]
             value = way.labels[vary]
             if value in inside:
                 raise BadInput(
-                    f"two trainings have {vary} {value} and the same {', '.join(_LABELS)} "
+                    f"two trainings have {vary} {value} and the same {', '.join(LABELS)} "
                     "otherwise; name grids with --grid"
                 )
             inside[value] = way
@@ -209,7 +163,7 @@ def _named(against: str, values: set[str], vary: str) -> str:
 
 def _but(labels: dict[str, str], vary: str) -> tuple[tuple[str, str], ...]:
     """Return what two ways of training must share. Grids have other options than each other."""
-    kept = _LABELS if vary == "grid" else tuple(labels)
+    kept = LABELS if vary == "grid" else tuple(labels)
     return tuple((name, labels[name]) for name in kept if name != vary)
 
 
@@ -242,9 +196,9 @@ def _rows(pair: _Pair, tables: _Measured) -> Iterator[dict[str, Any]]:
     ]
     if not seeds:
         return
-    others = [f"{name} {value}" for name, value in pair.labels.items() if name not in _LABELS]
+    others = [f"{name} {value}" for name, value in pair.labels.items() if name not in LABELS]
     labels = {
-        **{name: pair.labels[name] for name in _LABELS},
+        **{name: pair.labels[name] for name in LABELS},
         "options": ", ".join(others) or None,
         "against": pair.against,
         "measure": tables.measure,

@@ -1,4 +1,4 @@
-"""The commands of a study: `run`, `status`, `results`, `contrast` and `clean`."""
+"""The commands of a study: `run`, `status`, `results`, `contrast`, `repairs`, `clean`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ from sixtyfold.study.local import LocalExecutor
 from sixtyfold.study.open_store import NoStore, open_store
 from sixtyfold.study.plan import DevScore, Inputs, Plan, plan_study
 from sixtyfold.study.reading import read_study
+from sixtyfold.study.repairs import over_seeds
 from sixtyfold.study.results import results_table
 from sixtyfold.study.spec import (
     StudyCleanSpec,
     StudyContrastSpec,
+    StudyRepairsSpec,
     StudyResultsSpec,
     StudyRunSpec,
     StudySpec,
@@ -102,6 +104,16 @@ def contrast(spec: StudyContrastSpec) -> pl.DataFrame:
     opened = open_study(spec)
     question = Question(spec.vary, spec.against, spec.grid, spec.measure, spec.split)
     return _written(contrasts(opened.store, opened.study, opened.plan, question), spec.out)
+
+
+def repairs(spec: StudyRepairsSpec) -> pl.DataFrame:
+    """Return what searches found over the seeds, and write it where `out` says.
+
+    Raises:
+        BadInput: as `over_seeds` does, or `out` is neither .csv nor .parquet.
+    """
+    opened = open_study(spec)
+    return _written(over_seeds(opened.store, opened.study, opened.plan), spec.out)
 
 
 def _written(table: pl.DataFrame, out: Path | None) -> pl.DataFrame:

@@ -96,6 +96,17 @@ class StudyContrastSpec(StudySpec):
         return self
 
 
+class StudyRepairsSpec(StudySpec):
+    """What putting weights back did: the searches of a study, its seeds taken together.
+
+    Every arm, chosen on dev by each search for itself, is compared on test with the tuned model and
+    with the best interpolation; intervals hold for other facts and other trainings.
+    """
+
+    out: Path | None = None
+    """File to write: .csv or .parquet. Without it the table is printed."""
+
+
 class StudyCleanSpec(StudySpec):
     """Remove what no study of the store needs.
 

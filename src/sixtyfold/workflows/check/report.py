@@ -139,7 +139,7 @@ def file_facts(told: Mapping[str, Any], protocol: str) -> FileFacts:
     known = told["knowledge"]
     if known is None or not known["asked"]:
         return FileFacts(0, told["other_rows"], 0, {}, protocol)
-    shares = {name: known["buckets"][name]["value"] for name in BUCKETS}
+    shares: dict[str, float] = {name: known["buckets"][name]["value"] for name in BUCKETS}
     return FileFacts(known["facts"], told["other_rows"], known["asked"], shares, protocol)
 
 

@@ -17,9 +17,10 @@ from sixtyfold.core.errors import BadInput
 CLASSES = {"level_0": (0,), "levels_1_2": (1, 2), "levels_3_4": (3, 4)}
 """Levels that count as one: never said, said in up to half of the draws, in more than half. The cut
 at one half is the one between `weak` and `known` facts of `check`."""
+CLASS_NAMES = tuple(CLASSES)
 OUTCOMES = ("accuracy", "known")
-"""On test facts of the relations trained on. accuracy: mean of the accuracies of the five levels, so
-that it means the same whatever the supply of levels; known: accuracy on levels 3 and 4 together."""
+"""On test facts of the relations trained on. accuracy: mean of the accuracies of the five levels,
+which means the same whatever the supply of levels; known: accuracy on levels 3 and 4 together."""
 BLOCK = ("study", "model", "recipe", "size")
 NEEDED = ("study", "grid", "model", "seed", "size", "levels", "learning_rate", "options", "chosen",
           "role", "key", "measure", "domain", "part", "value", "n")  # fmt: skip
@@ -56,7 +57,7 @@ def cells_of(results: Sequence[pl.DataFrame]) -> pl.DataFrame:
     trainings = _composition(rows).join(_accuracies(rows), on=_TRAINING, nulls_equal=True)
     # What two grids share stands once for each of them.
     trainings = trainings.unique(["study", "key"], keep="first", maintain_order=True)
-    kept = [*CLASSES, *OUTCOMES]
+    kept = [*CLASS_NAMES, *OUTCOMES]
     return (
         trainings.group_by(*BLOCK, "levels")
         .agg(pl.len().alias("seeds"), pl.col(kept).mean())

@@ -59,7 +59,7 @@ class LeftOut(NamedTuple):
     @property
     def residuals(self) -> np.ndarray:
         """Distances of what was predicted, (n,)."""
-        return np.abs(self.actual - self.predicted)
+        return np.asarray(np.abs(self.actual - self.predicted))
 
 
 class Errors(NamedTuple):

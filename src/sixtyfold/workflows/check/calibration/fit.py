@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sixtyfold.workflows.check.calibration.cells import BLOCK, CLASSES, OUTCOMES
+from sixtyfold.workflows.check.calibration.cells import BLOCK, CLASS_NAMES, OUTCOMES
 from sixtyfold.workflows.check.calibration.effects import (
     Errors,
     Sets,
@@ -39,7 +39,7 @@ from sixtyfold.workflows.check.knowledge import BUCKETS
 LEAST_MODELS = 3
 """One is left out, and the interval of the others is made by leaving out one more."""
 LEAST_GROUPS = 4
-_FITTED = tuple(CLASSES)[:2]  # the third share follows
+_FITTED = CLASS_NAMES[:2]  # the third share follows
 
 
 def fit(cells: pl.DataFrame, asked: Sequence[Asked], sources: Mapping[str, str]) -> Fitted:
@@ -52,8 +52,8 @@ def fit(cells: pl.DataFrame, asked: Sequence[Asked], sources: Mapping[str, str])
     """
     useful = [each for each in asked if can_be_asked(each)]
     kept = _with_others(cells)
-    shares = kept.select(CLASSES).to_numpy()
-    blocks = kept.group_by(*BLOCK, maintain_order=True).agg(pl.col(list(CLASSES)).mean())
+    shares = kept.select(CLASS_NAMES).to_numpy()
+    blocks = kept.group_by(*BLOCK, maintain_order=True).agg(pl.col(CLASS_NAMES).mean())
     return Fitted(
         trainings=int(kept["seeds"].sum()),
         sets=kept.height,
@@ -61,7 +61,7 @@ def fit(cells: pl.DataFrame, asked: Sequence[Asked], sources: Mapping[str, str])
         models=_names(kept, "model"),
         recipes=_names(kept, "recipe"),
         sizes=(int(kept["size"].min()), int(kept["size"].max())) if kept.height else None,  # type: ignore[arg-type]
-        reference=_three(blocks.select(CLASSES).mean().to_numpy()[0]) if kept.height else None,
+        reference=_three(blocks.select(CLASS_NAMES).mean().to_numpy()[0]) if kept.height else None,
         seen=tuple(sorted({_three(row) for row in shares})),
         link=tuple(_three(row) for row in _link(useful)) if useful else None,
         asked=tuple(f"{each.model} ({each.study})" for each in useful),
@@ -87,7 +87,7 @@ def _three(values: Any) -> tuple[float, float, float]:
 
 
 def _link(asked: Sequence[Asked]) -> np.ndarray:
-    return np.mean([each.link for each in asked], axis=0)
+    return np.asarray(np.mean([each.link for each in asked], axis=0))
 
 
 def outcome_of(cells: pl.DataFrame, name: str, asked: Sequence[Asked]) -> Outcome:
@@ -103,8 +103,8 @@ def outcome_of(cells: pl.DataFrame, name: str, asked: Sequence[Asked]) -> Outcom
     models, groups = len(np.unique(sets.models)), len(np.unique(sets.groups))
     if models < LEAST_MODELS or groups < LEAST_GROUPS:
         why = (
-            f"there are trainings of {models} models and {groups} kinds of training sets that can "
-            f"be compared; {LEAST_MODELS} and {LEAST_GROUPS} are needed to leave one out"
+            f"sets that differ in level alone are there of {models} models and {groups} kinds; "
+            f"{LEAST_MODELS} models and {LEAST_GROUPS} kinds are needed to leave one out"
         )
         return Outcome(calibrated=False, why=why, sets=len(sets.outcomes))
     by_model = left_out(sets, sets.models)

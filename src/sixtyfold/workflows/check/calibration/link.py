@@ -67,12 +67,17 @@ def asked_of(tables: list[pl.DataFrame]) -> list[Asked]:
         raise BadInput(f"models were asked in {len(ways)} ways: {'; '.join(ways)}; ask all in one")
     found = []
     for (study, model), own in rows.group_by("study", "model", maintain_order=True):
-        columns = [own.filter(pl.col("levels").is_in([str(each) for each in levels]))
-                   .select(BUCKETS).mean().to_numpy()[0] for levels in CLASSES.values()]  # fmt: skip
-        link = np.array(columns, dtype=float).T
+        columns = [_mean_of(own, levels) for levels in CLASSES.values()]
+        link = np.array(columns).T
         if not np.isnan(link).any():
             found.append(Asked(str(study), str(model), own, link))
     return found
+
+
+def _mean_of(rows: pl.DataFrame, levels: tuple[int, ...]) -> np.ndarray:
+    """Return the mean shares of the buckets over the files of some levels; NaN without any."""
+    own = rows.filter(pl.col("levels").is_in([str(level) for level in levels]))
+    return np.asarray(own.select(BUCKETS).mean().to_numpy()[0], dtype=float)
 
 
 def can_be_asked(asked: Asked) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sixtyfold.workflows.check.calibration.cells import CLASSES, OUTCOMES
+from sixtyfold.workflows.check.calibration.cells import CLASS_NAMES, OUTCOMES
 from sixtyfold.workflows.check.calibration.effects import LeftOut, interval
 from sixtyfold.workflows.check.calibration.fitted import Coverage, Fitted, Outcome, Tested
 from sixtyfold.workflows.check.calibration.link import mix_of
@@ -57,7 +57,7 @@ def expected(fitted: Fitted, file: FileFacts) -> dict[str, Any]:
         "why": "",
         "outcomes": told,
         "mix": None,
-        "against": fitted.reference and dict(zip(CLASSES, fitted.reference, strict=True)),
+        "against": fitted.reference and dict(zip(CLASS_NAMES, fitted.reference, strict=True)),
         "fitted_on": _fitted_on(fitted),
     }
     calibrated = [name for name in OUTCOMES if fitted.outcomes[name].calibrated]
@@ -66,7 +66,7 @@ def expected(fitted: Fitted, file: FileFacts) -> dict[str, Any]:
     why, shares = _mix(fitted, file)
     if why:
         return {**found, "status": "out of range", "why": why}
-    found |= {"status": "calibrated", "mix": dict(zip(CLASSES, shares.round(6), strict=True))}
+    found |= {"status": "calibrated", "mix": dict(zip(CLASS_NAMES, shares.round(6), strict=True))}
     found["mix"] = {name: float(share) for name, share in found["mix"].items()}
     moved = (shares - np.array(fitted.reference))[:2]
     for name in calibrated:
@@ -76,27 +76,31 @@ def expected(fitted: Fitted, file: FileFacts) -> dict[str, Any]:
 
 def _mix(fitted: Fitted, file: FileFacts) -> tuple[str, np.ndarray]:
     """Return why a file is out of range, or nothing and its shares of the classes."""
-    none = np.zeros(len(CLASSES))
-    if fitted.sizes is None or fitted.link is None or fitted.reference is None:
-        return "the calibration is incomplete", none
-    if not file.buckets:
-        return "the file has no facts that were asked", none
-    fewest, most = fitted.sizes
-    if not fewest <= file.facts <= most:
-        return f"the file has {file.facts} facts; {fewest} to {most} were fitted on", none
-    others = file.others / (file.facts + file.others)
-    if others > MOST_OTHER_ROWS:
-        return f"{100 * others:.0f}% of the rows are no facts; files of facts were fitted on", none
-    if file.protocol != fitted.protocol:
-        return f"the model was asked with {file.protocol}; calibrated for {fitted.protocol}", none
-    if file.asked < min(LEAST_ASKED, file.facts):
-        return f"{file.asked} facts were asked; {min(LEAST_ASKED, file.facts)} are needed", none
+    why = _why_out_of_range(fitted, file)
+    if why or fitted.link is None:
+        return why or "no model of the studies was asked", np.zeros(len(CLASS_NAMES))
     mix = mix_of(np.array(fitted.link), np.array([file.buckets[name] for name in BUCKETS]))
-    told = ", ".join(f"{name} {100 * file.buckets[name]:.0f}%" for name in BUCKETS)
     outside = mix_of(np.array(fitted.seen).T, mix.shares).distance
     if max(mix.distance, outside) > MOST_UNEXPLAINED:
-        return f"no mix of the sets that were fitted on looks like this file ({told})", none
-    return "", mix.shares
+        told = ", ".join(f"{name} {100 * file.buckets[name]:.0f}%" for name in BUCKETS)
+        why = f"no mix of the sets that were fitted on looks like this file ({told})"
+    return why, mix.shares
+
+
+def _why_out_of_range(fitted: Fitted, file: FileFacts) -> str:
+    """Return why nothing that was fitted on is like a file, its shares apart; else nothing."""
+    fewest, most = fitted.sizes or (0, 0)
+    others = file.others / max(file.facts + file.others, 1)
+    needed = min(LEAST_ASKED, file.facts)
+    if not file.buckets:
+        return "no fact of the file was asked"
+    if not fewest <= file.facts <= most:
+        return f"the file has {file.facts} facts; {fewest} to {most} were fitted on"
+    if others > MOST_OTHER_ROWS:
+        return f"{100 * others:.0f}% of the rows are no facts; files of facts were fitted on"
+    if file.protocol != fitted.protocol:
+        return f"the model was asked with {file.protocol}; calibrated for {fitted.protocol}"
+    return f"{file.asked} facts were asked; {needed} are needed" if file.asked < needed else ""
 
 
 def _number(outcome: Outcome, moved: np.ndarray) -> dict[str, Any]:
@@ -170,11 +174,11 @@ def _origin(found: Mapping[str, Any]) -> list[str]:
                   for part in ("mix", "against"))  # fmt: skip
     on = found["fitted_on"]
     fewest, most = on["sizes"]
-    return [
-        f"this file: {own}; the mean set: {other}",
+    fitted = (
         f"fitted on {on['trainings']} trainings of {', '.join(on['models'])}; {fewest} to {most} "
-        f"examples; {'; '.join(on['recipes'])}",
-    ]
+        f"examples; {'; '.join(on['recipes'])}"
+    )
+    return [f"this file: {own}; the mean set: {other}", fitted]
 
 
 def _points(share: float) -> str:
