@@ -71,11 +71,13 @@ def participle() -> Iterator[Pair]:
 def there_is() -> Iterator[Pair]:
     """There are lamps / is lamps."""
     for one, many, thing, place in _product(THINGS, PLACES):
-        yield f"There are {thing}s for the {one} in the {place}.", (
-            f"There is {thing}s for the {one} in the {place}."
+        yield (
+            f"There are {thing}s for the {one} in the {place}.",
+            (f"There is {thing}s for the {one} in the {place}."),
         )
-        yield f"There is a {thing} for the {many} in the {place}.", (
-            f"There are a {thing} for the {many} in the {place}."
+        yield (
+            f"There is a {thing} for the {many} in the {place}.",
+            (f"There are a {thing} for the {many} in the {place}."),
         )
 
 
@@ -85,8 +87,9 @@ def case() -> Iterator[Pair]:
         (("They", "Them"), ("We", "Us"), ("She", "Her"), ("He", "Him")), PLACES
     ):
         yield f"{good} met the {one} at the {place}.", f"{bad} met the {one} at the {place}."
-        yield f"The {many} met {bad.lower()} at the {place}.", (
-            f"The {many} met {good.lower()} at the {place}."
+        yield (
+            f"The {many} met {bad.lower()} at the {place}.",
+            (f"The {many} met {good.lower()} at the {place}."),
         )
 
 
@@ -111,7 +114,7 @@ PHENOMENA: tuple[Callable[[], Iterator[Pair]], ...] = (
 
 def documents() -> Iterator[dict[str, object]]:
     """Yield the documents: an equal number of each phenomenon, the right one first or second."""
-    chance = random.Random(0)
+    chance = random.Random(0)  # noqa: S311, sentences, not secrets
     for phenomenon in PHENOMENA:
         for good, bad in chance.sample(sorted(set(phenomenon())), PER_PHENOMENON):
             right = chance.randrange(2)

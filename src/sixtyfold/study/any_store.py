@@ -5,7 +5,7 @@
     records/KEY.json          written last: the job is done
     claims/                   who runs a job
     failures/KEY.json, .txt   why a job failed last
-    studies/NAME/             the cells of a study
+    studies/NAME/             the cells of a study, and the file that describes it (study.json)
 
 Files that are read are files of this machine: a store that lies elsewhere fetches them.
 """
@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -117,9 +117,21 @@ class Store(ABC):
     def forget(self, job: Job) -> None:
         """Remove a result that is not what it was, its record first."""
 
-    @abstractmethod
     def holds_weights(self, job: Job) -> bool:
         """Whether anything of a checkpoint's weights takes room, whole or half removed."""
+        return self.has_weights(job) or self.weight_bytes(job) > 0
+
+    @abstractmethod
+    def weight_bytes(self, job: Job) -> int:
+        """Return the bytes of a checkpoint's weights that are there, whole or half removed."""
+
+    @abstractmethod
+    def verify(self, job: Job) -> None:
+        """Read every file of a recorded result, weights included, and compare its hash.
+
+        Raises:
+            Corrupted: a file is missing or not what was written, or the record is not readable.
+        """
 
     @abstractmethod
     def drop_weights(self, job: Job) -> bool:
@@ -162,6 +174,14 @@ class Store(ABC):
     @abstractmethod
     def write_cells(self, study: str, cells: pl.DataFrame) -> None:
         """Write the cells of a study."""
+
+    @abstractmethod
+    def write_definition(self, study: str, definition: dict[str, Any]) -> None:
+        """Write down which file describes a study, and what it says."""
+
+    @abstractmethod
+    def definitions(self) -> dict[str, dict[str, Any]]:
+        """Return what `write_definition` wrote, by study; what is not readable is left out."""
 
     @abstractmethod
     def cells_files(self) -> list[Path]:

@@ -1,4 +1,7 @@
-"""What a store holds that none of its studies needs: listed, and removed when asked for."""
+"""What a store holds that none of its studies needs: listed, and removed when asked for.
+
+Whole results that no study names, and what is left of weights whose removal was cut short.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,33 @@ from sixtyfold.core.facts import read_table
 from sixtyfold.study.any_store import Store
 from sixtyfold.study.jobs import Job
 from sixtyfold.study.plan import Plan
+from sixtyfold.study.stages import MAKES_WEIGHTS
 
 UNNEEDED = pl.Schema(
-    {"stage": pl.String(), "key": pl.String(), "bytes": pl.Int64(), "removed": pl.Boolean()}
+    {
+        "stage": pl.String(),
+        "key": pl.String(),
+        "what": pl.String(),
+        "bytes": pl.Int64(),
+        "removed": pl.Boolean(),
+    }
 )
+_RESULT, _WEIGHTS = "result", "half-removed weights"
 
 
 class Unneeded(NamedTuple):
-    """A result that no study of the store names, and the bytes it takes."""
+    """What no study of the store needs, and the bytes it takes.
+
+    what: the whole result, or half-removed weights of one that is needed.
+    """
 
     job: Job
     bytes: int
+    what: str = _RESULT
 
 
 def unneeded(store: Store, plan: Plan) -> list[Unneeded]:
-    """Return the results that neither this plan nor another study's last run needs.
+    """Return what neither this plan nor another study's last run needs.
 
     Args:
         store: where results lie.
@@ -36,19 +51,26 @@ def unneeded(store: Store, plan: Plan) -> list[Unneeded]:
     needed = set(plan.jobs)
     for cells in store.cells_files():
         needed |= set(read_table(cells)["key"])
-    return [
-        Unneeded(Job(key, stage, {}, {}), used)
-        for (stage, key), used in store.result_bytes().items()
-        if key not in needed
+    lying = [(Job(key, stage, {}, {}), used) for (stage, key), used in store.result_bytes().items()]
+    results = [Unneeded(job, used) for job, used in lying if job.key not in needed]
+    others = [job for job, _ in lying if job.key in needed and job.stage in MAKES_WEIGHTS]
+    recorded = store.recorded()
+    halves = [
+        Unneeded(job, store.weight_bytes(job), _WEIGHTS)
+        for job in others
+        if job.key in recorded and not store.has_weights(job) and store.holds_weights(job)
     ]
+    return results + halves
 
 
 def removed(store: Store, found: list[Unneeded], *, yes: bool) -> pl.DataFrame:
     """Remove them where `yes`, those that somebody works on left out; return a row for each."""
     rows = []
-    for job, used in found:
-        gone = yes and _forgotten(store, job)
-        rows.append({"stage": job.stage, "key": job.key, "bytes": used, "removed": gone})
+    for job, used, what in found:
+        remove = _forgotten if what == _RESULT else _dropped
+        gone = yes and remove(store, job)
+        named = {"stage": job.stage, "key": job.key, "what": what}
+        rows.append({**named, "bytes": used, "removed": gone})
     return pl.DataFrame(rows, schema=UNNEEDED)
 
 
@@ -57,3 +79,7 @@ def _forgotten(store: Store, job: Job) -> bool:
         if ours:
             store.forget(job)
         return ours
+
+
+def _dropped(store: Store, job: Job) -> bool:
+    return store.drop_weights(job)

@@ -27,6 +27,7 @@ _SCHEMA = pl.Schema(
     {
         **dict.fromkeys(LABELS, pl.String()),
         "options": pl.String(),
+        "vary": pl.String(),
         "against": pl.String(),
         "measure": pl.String(),
         "domain": pl.String(),
@@ -99,6 +100,7 @@ def contrasts(store: Store, study: StudyFile, plan: Plan, question: Question) ->
 
 class _Pair(NamedTuple):
     labels: dict[str, str]
+    vary: str | None
     against: str | None
     results: dict[int, str]
     before: dict[int, str] | None
@@ -114,11 +116,13 @@ def _pairs(trained: Sequence[Trained], question: Question) -> Iterator[_Pair]:
         for way in trained:
             if way.untuned is None:
                 raise BadInput("--against base was given; the study does not ask the untuned model")
-            yield _Pair(way.labels, UNTUNED, way.results, dict.fromkeys(way.results, way.untuned))
+            yield _Pair(
+                way.labels, None, UNTUNED, way.results, dict.fromkeys(way.results, way.untuned)
+            )
         return
     if question.vary is None:
         for way in trained:
-            yield _Pair(way.labels, None, way.results, None)
+            yield _Pair(way.labels, None, None, way.results, None)
         return
     yield from _varied(trained, question.vary, str(question.against))
 
@@ -146,7 +150,7 @@ def _varied(trained: Sequence[Trained], vary: str, against: str) -> Iterator[_Pa
         if other in inside:
             for value, way in inside.items():
                 if value != other:
-                    yield _Pair(way.labels, other, way.results, inside[other].results)
+                    yield _Pair(way.labels, vary, other, way.results, inside[other].results)
 
 
 def _named(against: str, values: set[str], vary: str) -> str:
@@ -200,6 +204,7 @@ def _rows(pair: _Pair, tables: _Measured) -> Iterator[dict[str, Any]]:
     labels = {
         **{name: pair.labels[name] for name in LABELS},
         "options": ", ".join(others) or None,
+        "vary": pair.vary,
         "against": pair.against,
         "measure": tables.measure,
         "seeds": len(seeds),

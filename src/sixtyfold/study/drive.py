@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from sixtyfold.core.errors import Corrupted, IncompleteInput
 from sixtyfold.study.any_store import Store
 from sixtyfold.study.choice import DevScores
+from sixtyfold.study.definitions import kept_by_others
 from sixtyfold.study.file import StudyFile
 from sixtyfold.study.jobs import Job
 from sixtyfold.study.plan import Inputs, Plan, plan_study
@@ -55,7 +56,15 @@ _LONGEST_PAUSE = 16
 """Times the store's pause: how long to wait at most for what other drivers do."""
 
 
-def drive(study: StudyFile, inputs: Inputs, store: Store, executor: Executor, tell: Tell) -> Driven:
+def drive(
+    study: StudyFile,
+    inputs: Inputs,
+    store: Store,
+    executor: Executor,
+    tell: Tell,
+    *,
+    verify: bool = False,
+) -> Driven:
     """Run a study until nothing is left that can be done.
 
     Args:
@@ -64,8 +73,9 @@ def drive(study: StudyFile, inputs: Inputs, store: Store, executor: Executor, te
         store: where results lie.
         executor: who runs the jobs.
         tell: is given a line for every job that was finished, failed or is made again.
+        verify: read every file of what is recorded first, not only its size.
     """
-    return _Drive(study, inputs, store, executor, tell).run()
+    return _Drive(study, inputs, store, executor, tell).run(verify=verify)
 
 
 class _Drive:
@@ -85,9 +95,9 @@ class _Drive:
         self.jobs: dict[str, Job] = {}
         self.pauses = 1
 
-    def run(self) -> Driven:
+    def run(self, *, verify: bool) -> Driven:
         self.look()
-        self.refuse_damaged()
+        self.refuse_damaged(self.store.verify if verify else self.store.check)
         self.progress = Progress(self.store, self.plan.jobs, self.done)
         while any(self.ready()):  # what was made may decide on more
             while self.step():
@@ -124,12 +134,12 @@ class _Drive:
             return False
         return not all(self.store.is_recorded(key) for key in self.readers[job.key])
 
-    def refuse_damaged(self) -> None:
-        """Forget recorded results whose files are not as large as they were."""
+    def refuse_damaged(self, check: Callable[[Job], None]) -> None:
+        """Forget recorded results whose files are not what they were."""
         for job in self.plan.jobs.values():
             if job.key in self.done:
                 try:
-                    self.store.check(job)
+                    check(job)
                 except (Corrupted, IncompleteInput) as error:
                     self.make_again(job, str(error))
 
@@ -199,12 +209,14 @@ class _Drive:
             self.tell(f"{job.stage} {job.key}{cell} failed: {outcome.message}")
 
     def drop_weights(self, keys: Iterable[str]) -> None:
-        """Remove checkpoints that no job of the plan, and no open choice, may need again."""
+        """Remove checkpoints that no job of the plan, no open choice and no other study keeps."""
         if self.study.keep_checkpoints:
             return
         for key in keys:
             job = self.plan.jobs.get(key)
-            if job is not None and self.has_served(job) and self.store.holds_weights(job):
+            if job is None or not self.has_served(job) or not self.store.holds_weights(job):
+                continue
+            if key not in kept_by_others(self.store, self.study.name):
                 self.store.drop_weights(job)
 
     def has_served(self, job: Job) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 from sixtyfold.core.errors import Corrupted
 from sixtyfold.core.fingerprint import file_sha256
-from sixtyfold.study.records import StoredFile
+from sixtyfold.study.records import StoredFile, read_sha256
 from sixtyfold.study.remote_files import RemoteFiles, Unreachable
 
 _TRIES = 3
@@ -86,6 +87,22 @@ class Mirror:
                 del missing[file]
         for file, stored in missing.items():
             self._fetch(file, stored)
+
+    def verify(self, wanted: Mapping[ResultFile, StoredFile]) -> None:
+        """Read files in the store and compare their hashes, whatever lies on this machine.
+
+        Raises:
+            Corrupted: one is missing in the store, or does not hold what was written.
+        """
+        with tempfile.TemporaryDirectory(dir=self.local) as folder:
+            for file, stored in wanted.items():
+                name, path = file.remote(stored), Path(folder) / "file"
+                try:
+                    self.files.download(name, path)
+                except FileNotFoundError:
+                    raise Corrupted(f"{self.files.url}/{name} is missing") from None
+                if read_sha256(path) != stored.sha256:
+                    raise Corrupted(f"{self.files.url}/{name} does not hold what was written")
 
     def _has(self, file: ResultFile, stored: StoredFile) -> bool:
         path = self.local / file.place

@@ -5,6 +5,7 @@ A record is written last, after every file of the result, so its existence means
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -119,11 +120,9 @@ def check_files(record: Record, folder: Path, *, weights: bool, hashes: bool = T
     Raises:
         Corrupted: a file is missing, of another size or of other contents; the message names it.
     """
-    for name, stored in record.files.items():
-        path = folder / name
+    for name in checked_names(record, weights=weights):
+        path, stored = folder / name, record.files[name]
         heavy = name.endswith(WEIGHTS)
-        if not weights and (heavy or name == "manifest.json"):
-            continue
         if not path.is_file():
             raise Corrupted(f"{path} is missing")
         size = path.stat().st_size
@@ -131,6 +130,21 @@ def check_files(record: Record, folder: Path, *, weights: bool, hashes: bool = T
             raise Corrupted(f"{path} has {size} bytes where {stored.size} were written")
         if hashes and not heavy and file_sha256(path) != stored.sha256:
             raise Corrupted(f"{path} does not hold what was written")
+
+
+def checked_names(record: Record, *, weights: bool) -> list[str]:
+    """Return the files that must be there: all, or those that stay when weights are removed."""
+    return [
+        name
+        for name in record.files
+        if weights or not (name.endswith(WEIGHTS) or name == "manifest.json")
+    ]
+
+
+def read_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as it is now, whatever was remembered of it."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def weights_differ(before: Record, after: Record) -> bool:

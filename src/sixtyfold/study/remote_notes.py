@@ -2,6 +2,7 @@
 
 log/TIME_EVENT_STAGE_KEY_PROCESS_ID   one empty file per event, told by its name
 failures/KEY.json, KEY.txt            why a job failed last, and the traceback
+studies/NAME/study.json               which file describes a study, and what it says
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import socket
 import time
 import uuid
+from typing import Any
 
 from sixtyfold.study.jobs import Job
 from sixtyfold.study.records import Failure
@@ -48,6 +50,19 @@ class RemoteNotes:
     def forget_failure(self, key: str) -> None:
         """Remove what was written down of a job."""
         self.files.remove([f"failures/{key}.json", f"failures/{key}.txt"])
+
+    def write_definition(self, study: str, definition: dict[str, Any]) -> None:
+        """Write down which file describes a study, and what it says."""
+        self.files.write(f"studies/{study}/study.json", json.dumps(definition).encode())
+
+    def definitions(self) -> dict[str, dict[str, Any]]:
+        """Return what `write_definition` wrote, by study."""
+        found = {}
+        names = [each for each in self.files.sizes("studies") if each.endswith("/study.json")]
+        for name, contents in self.files.read_many(names).items():
+            with contextlib.suppress(ValueError, TypeError):
+                found[name.split("/")[1]] = dict(json.loads(contents))
+        return found
 
     def failures(self) -> list[Failure]:
         """Return the failures that were not forgotten."""

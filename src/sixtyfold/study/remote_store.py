@@ -15,26 +15,26 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import shutil
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from sixtyfold.core.atomic_files import write_parquet
 from sixtyfold.core.cache import cache_directory
-from sixtyfold.core.errors import BadInput, Corrupted, IncompleteInput
+from sixtyfold.core.errors import Corrupted, IncompleteInput
 from sixtyfold.core.stage import Finished, finished
-from sixtyfold.study.any_store import NUMBERS, NoStore, Store, StoredTable
-from sixtyfold.study.jobs import FORMAT, Job
+from sixtyfold.study.any_store import NUMBERS, Store, StoredTable
+from sixtyfold.study.jobs import Job
 from sixtyfold.study.leases import SECONDS, Leases
 from sixtyfold.study.locks import is_locked, locked
 from sixtyfold.study.mirror import Mirror, ResultFile, put_bytes, result_folder
 from sixtyfold.study.records import WEIGHTS, Failure, Record, failure_of, record_from, record_of
 from sixtyfold.study.remote_files import RemoteFiles
+from sixtyfold.study.remote_format import check_format, machine_of
 from sixtyfold.study.remote_notes import RemoteNotes
 from sixtyfold.study.stages import MAKES_WEIGHTS
 
@@ -61,13 +61,13 @@ class RemoteStore(Store):
         """
         self.files = RemoteFiles(url)
         self.url = self.files.url
-        _check_format(self.files, make=make)
+        check_format(self.files, make=make)
         self.local = cache_directory() / "stores" / hashlib.sha256(url.encode()).hexdigest()[:16]
         for name in ("results", "claims", "studies"):
             (self.local / name).mkdir(parents=True, exist_ok=True)
         self.mirror = Mirror(self.files, self.local)
         self.notes = RemoteNotes(self.files)
-        self.leases = Leases(self.files, _machine(self.local), lease_seconds)
+        self.leases = Leases(self.files, machine_of(self.local), lease_seconds)
         self._checked: set[str] = set()
         self._records: dict[str, Record] = {}
         self._listed: set[str] = set()
@@ -172,9 +172,19 @@ class RemoteStore(Store):
         self.files.remove(self.files.sizes(result_folder(job.stage, job.key)))
         shutil.rmtree(self.place(job), ignore_errors=True)
 
-    def holds_weights(self, job: Job) -> bool:
-        """Whether the checkpoint of a recorded job is still there."""
-        return self.has_weights(job)
+    def verify(self, job: Job) -> None:
+        """Read every file of a recorded result in the store and compare its hash."""
+        record, whole = self.record(job.key), self.has_files(job)
+        names = [name for name in record.files if whole or not _goes(name)]
+        files = {ResultFile(job.stage, job.key, name): record.files[name] for name in names}
+        self.mirror.verify(files)
+
+    def weight_bytes(self, job: Job) -> int:
+        """Return the bytes of a checkpoint's weights that are there."""
+        folder = result_folder(job.stage, job.key)
+        sizes = self._all_sizes() if job.key in self._listed else self.files.sizes(folder)
+        ours = {name: size for name, size in sizes.items() if name.startswith(f"{folder}/")}
+        return sum(size for name, size in ours.items() if name.endswith(WEIGHTS))
 
     def drop_weights(self, job: Job) -> bool:
         """Remove the weights of a checkpoint, its manifest first; False where somebody reads it."""
@@ -233,6 +243,14 @@ class RemoteStore(Store):
         written = io.BytesIO()
         cells.write_parquet(written, compression="zstd")
         self.files.write(f"studies/{study}/cells.parquet", written.getvalue())
+
+    def write_definition(self, study: str, definition: dict[str, Any]) -> None:
+        """Write down which file describes a study, and what it says."""
+        self.notes.write_definition(study, definition)
+
+    def definitions(self) -> dict[str, dict[str, Any]]:
+        """Return what `write_definition` wrote, by study."""
+        return self.notes.definitions()
 
     def cells_files(self) -> list[Path]:
         """Return the files of the cells of all studies, fetched."""
@@ -312,39 +330,3 @@ def _record(key: str) -> str:
 def _goes(name: str) -> bool:
     """Whether a file of a checkpoint is removed with its weights."""
     return name.rsplit("/", 1)[-1] == "manifest.json" or name.endswith(WEIGHTS)
-
-
-def _machine(local: Path) -> str:
-    """Return the name of this machine's directory: processes that share it share its locks."""
-    path = local / "machine"
-    with contextlib.suppress(FileExistsError):
-        partial = path.with_name(f".machine.{uuid.uuid4().hex}")
-        partial.write_text(uuid.uuid4().hex)
-        try:
-            os.link(partial, path)
-        finally:
-            partial.unlink()
-    return path.read_text()
-
-
-def _check_format(files: RemoteFiles, *, make: bool) -> None:
-    try:
-        text = files.read("format.json")
-    except FileNotFoundError:
-        if not make:
-            said = f"there is no store at {files.url}; 'sixtyfold study run' makes one"
-            raise NoStore(said) from None
-        others = list(files.sizes("."))
-        if others:
-            raise BadInput(
-                f"{files.url} holds files that are no store ({others[0]}); choose another"
-            ) from None
-        text = json.dumps({"format": FORMAT}).encode()
-        files.write("format.json", text)
-    try:
-        found = json.loads(text)["format"]
-    except (ValueError, KeyError, TypeError):
-        found = "unknown"
-    if found != FORMAT:
-        said = f"is a store of format {found}, this version writes {FORMAT}; choose another"
-        raise BadInput(f"{files.url} {said}")

@@ -17,6 +17,7 @@ from sixtyfold.study.any_store import Store
 from sixtyfold.study.choice import DevScores
 from sixtyfold.study.clean import removed, unneeded
 from sixtyfold.study.contrasts import Question, contrasts
+from sixtyfold.study.definitions import note_study, refuse_other
 from sixtyfold.study.drive import Driven, Executor, Tell, drive
 from sixtyfold.study.file import StudyFile
 from sixtyfold.study.inputs import find_inputs
@@ -59,10 +60,18 @@ def run(spec: StudyRunSpec, tell: Tell | None = None) -> Driven:
         SomeFailed: jobs failed; the others are done.
     """
     study, inputs = _read(spec)
-    whole_plan(study, inputs)
+    stages = {job.stage for job in whole_plan(study, inputs).jobs.values()}
     store = open_store(spec.store or study.store)
-    with _executor(spec, study, store) as executor:
-        driven = drive(study, inputs, store, executor, tell or _say)
+    tell = tell or _say
+    with _executor(spec, study, store, stages, tell) as executor:
+        known = plan_study(study, inputs, DevScores(store))
+        earlier = note_study(store, study, known, spec.file, instead=spec.instead)
+        if earlier is not None:
+            tell(
+                f"{earlier.lost} results of {study.name} as {earlier.file} on {earlier.host} "
+                "described it are not of this study; 'sixtyfold study clean' lists them"
+            )
+        driven = drive(study, inputs, store, executor, tell, verify=spec.verify)
     left = len(driven.plan.jobs) - len(driven.done)
     if driven.failed:
         key, why = next(iter(driven.failed.items()))
@@ -82,7 +91,7 @@ def run(spec: StudyRunSpec, tell: Tell | None = None) -> Driven:
 def status(spec: StudyStatusSpec) -> Status:
     """Return what is done, running, failed and left, and what is of other versions or weights."""
     opened = open_study(spec)
-    return status_of(opened.store, opened.plan, opened.inputs)
+    return status_of(opened.store, opened.plan, opened.inputs, verify=spec.verify)
 
 
 def results(spec: StudyResultsSpec) -> pl.DataFrame:
@@ -130,8 +139,14 @@ def _written(table: pl.DataFrame, out: Path | None) -> pl.DataFrame:
 
 
 def clean(spec: StudyCleanSpec) -> pl.DataFrame:
-    """Return what no study of the store needs; with `yes` it is removed."""
+    """Return what no study of the store needs; with `yes` it is removed.
+
+    Raises:
+        BadInput: it is to be removed, and another file describes a study of this name.
+    """
     opened = open_study(spec)
+    if spec.yes:
+        refuse_other(opened.store, opened.study, opened.plan, spec.file)
     return removed(opened.store, unneeded(opened.store, opened.plan), yes=spec.yes)
 
 
@@ -175,13 +190,17 @@ def _read(spec: StudySpec) -> tuple[StudyFile, Inputs]:
 
 
 @contextlib.contextmanager
-def _executor(spec: StudyRunSpec, study: StudyFile, store: Store) -> Iterator[Executor]:
+def _executor(
+    spec: StudyRunSpec, study: StudyFile, store: Store, stages: set[str], tell: Tell
+) -> Iterator[Executor]:
     if spec.ray is None:
         yield LocalExecutor(store)
         return
     from sixtyfold.study.cluster import RayExecutor
 
-    yield RayExecutor(study, store, spec.ray)
+    executor = RayExecutor(study, store, spec.ray)
+    executor.refuse_too_large(stages, tell)
+    yield executor
 
 
 def _say(line: str) -> None:

@@ -26,6 +26,13 @@ class StudyRunSpec(StudySpec):
     ray: str | None = None
     """Run jobs on a Ray cluster: its address, `auto`, or `local` to start one on this machine."""
 
+    verify: bool = False
+    """Read every file of what is recorded first, and make again what is not what was written;
+    without this its size is looked at, and its contents when a job reads it."""
+
+    instead: bool = False
+    """Take the place of a study of the same name that another file describes."""
+
     plan: bool = False
     """Print what would be done (cells, what is there already, tokens, hours, disk, whether levels
     have enough facts) and do nothing."""
@@ -36,6 +43,9 @@ class StudyStatusSpec(StudySpec):
 
     That is by other versions of packages, or from earlier weights of a model of the same name.
     """
+
+    verify: bool = False
+    """Also read every file of what is recorded and name those that are not what was written."""
 
 
 class StudyResultsSpec(StudySpec):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import polars as pl
 
 from sixtyfold.core.errors import Corrupted, IncompleteInput
+from sixtyfold.core.progress import progress
 from sixtyfold.core.stage import package_versions
 from sixtyfold.study.any_store import Store
 from sixtyfold.study.jobs import Job
@@ -45,6 +47,8 @@ class Status(NamedTuple):
         earlier contents of what it names; they count for nothing here.
     other_weights: trainings whose removed weights were made again, and not the same bit for bit:
         what was measured of them before and after is of two trainings.
+    damaged: recorded jobs whose files are not what was written, with the reason; only looked for
+        where asked to.
     """
 
     stages: pl.DataFrame
@@ -54,15 +58,17 @@ class Status(NamedTuple):
     other_versions: dict[str, int]
     other_inputs: dict[str, int]
     other_weights: list[Told]
+    damaged: list[Told]
 
 
-def status_of(store: Store, plan: Plan, inputs: Inputs) -> Status:
+def status_of(store: Store, plan: Plan, inputs: Inputs, *, verify: bool = False) -> Status:
     """Look at what a store holds of a plan.
 
     Args:
         store: where results lie.
         plan: the study's.
         inputs: what the study file names, as it is now.
+        verify: read every file of what is recorded.
     """
     done = store.recorded()
     left = [job for job in plan.jobs.values() if job.key not in done]
@@ -90,7 +96,17 @@ def status_of(store: Store, plan: Plan, inputs: Inputs) -> Status:
         _other_versions([each for each in records if each.key in plan.jobs]),
         _other_inputs([each for each in records if each.key not in plan.jobs], inputs),
         [told(plan.jobs[key]) for key in sorted(_differing(store) & set(plan.jobs))],
+        list(_damaged(store, plan, done, words)) if verify else [],
     )
+
+
+def _damaged(store: Store, plan: Plan, done: set[str], words: dict[str, str]) -> Iterator[Told]:
+    recorded = [job for job in plan.jobs.values() if job.key in done]
+    for job in progress(recorded, "reading results", len(recorded)):
+        try:
+            store.verify(job)
+        except (Corrupted, IncompleteInput) as error:
+            yield Told(job.stage, job.key, words.get(job.key, ""), str(error))
 
 
 def _differing(store: Store) -> set[str]:

@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -28,7 +29,9 @@ from sixtyfold.study.records import (
     Failure,
     Record,
     check_files,
+    checked_names,
     failure_of,
+    read_sha256,
     record_from,
     record_of,
 )
@@ -130,9 +133,17 @@ class LocalStore(Store):
         self._record(job.key).unlink(missing_ok=True)
         shutil.rmtree(self.place(job), ignore_errors=True)
 
-    def holds_weights(self, job: Job) -> bool:
-        """Whether anything of a checkpoint's weights takes room."""
-        return self.has_weights(job) or bool(_weights(self.place(job)))
+    def verify(self, job: Job) -> None:
+        """Read every file of a recorded result and compare its hash with the record."""
+        record, folder = self.record(job.key), self.place(job)
+        check_files(record, folder, weights=self.has_files(job), hashes=False)
+        for name in checked_names(record, weights=self.has_files(job)):
+            if read_sha256(folder / name) != record.files[name].sha256:
+                raise Corrupted(f"{folder / name} does not hold what was written")
+
+    def weight_bytes(self, job: Job) -> int:
+        """Return the bytes of a checkpoint's weights that are there."""
+        return sum(path.stat().st_size for path in _weights(self.place(job)))
 
     def drop_weights(self, job: Job) -> bool:
         """Remove the weights of a checkpoint; False where somebody reads them.
@@ -197,6 +208,20 @@ class LocalStore(Store):
         folder = self.root / "studies" / study
         folder.mkdir(exist_ok=True)
         write_parquet(folder / "cells.parquet", cells)
+
+    def write_definition(self, study: str, definition: dict[str, Any]) -> None:
+        """Write down which file describes a study, and what it says."""
+        folder = self.root / "studies" / study
+        folder.mkdir(exist_ok=True)
+        write_json(folder / "study.json", definition)
+
+    def definitions(self) -> dict[str, dict[str, Any]]:
+        """Return what `write_definition` wrote, by study."""
+        found = {}
+        for path in (self.root / "studies").glob("*/study.json"):
+            with contextlib.suppress(Corrupted, IncompleteInput, ValueError, TypeError):
+                found[path.parent.name] = dict(read_json(path))
+        return found
 
     def cells_files(self) -> list[Path]:
         """Return the files of the cells of all studies."""

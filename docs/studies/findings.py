@@ -1,0 +1,228 @@
+"""Collect what studies found into docs/data, and write docs/findings.md out of it.
+
+    python docs/studies/findings.py collect [STUDY ...]   # stores of studies -> docs/data/*.parquet
+    python docs/studies/findings.py write                 # docs/data/*.parquet -> docs/findings.md
+    python docs/studies/findings.py check                 # is docs/findings.md what it should be?
+
+`findings.md.j2` holds the words; every number in it is the answer to a query over docs/data, which
+stands folded below each table.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import jinja2
+import polars as pl
+import yaml
+
+from sixtyfold.core.errors import BadInput, SixtyfoldError
+from sixtyfold.study.run import contrast, open_study, repairs, results
+from sixtyfold.study.spec import (
+    SqlSpec,
+    StudyContrastSpec,
+    StudyRepairsSpec,
+    StudyResultsSpec,
+    StudySpec,
+)
+from sixtyfold.study.sql import ask
+
+HERE = Path(__file__).parent
+DATA = HERE.parent / "data"
+PAGE = HERE.parent / "findings.md"
+MARGIN = 0.03
+"""Three points: a difference that is surely smaller than this is called none."""
+_KEPT_ROLES = ("probe", "select", "dev", "test", "own", "compare", "diff", "drift")
+
+
+def collect(studies: Sequence[str]) -> None:
+    """Write the tables of studies that are finished.
+
+    Raises:
+        BadInput: a study has a question that nothing answers yet.
+    """
+    asked = yaml.safe_load((HERE / "findings.yaml").read_text(encoding="utf-8"))
+    DATA.mkdir(exist_ok=True)
+    for name in studies or asked:
+        file = HERE / f"{name}.yaml"
+        tables = {"numbers": _numbers(file), "contrasts": _contrasts(file, asked[name])}
+        if any(role.startswith("search") for role in _roles(file)):
+            tables["repairs"] = repairs(StudyRepairsSpec(file=file))
+        for table, query in asked[name]["queries"].items():
+            store = open_study(StudySpec(file=file)).store.url
+            tables[table] = ask(SqlSpec(query=query.format(study=name), store=store))
+        for table, rows in tables.items():
+            path = DATA / f"{name}-{table}.parquet"
+            _plain(rows).write_parquet(path, compression="zstd", compression_level=12)
+            sys.stderr.write(f"{path}: {rows.height} rows, {path.stat().st_size / 1e3:.0f} kB\n")
+
+
+def _plain(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return a table whose columns are all numbers and words."""
+    lists = [name for name, kind in rows.schema.items() if isinstance(kind, pl.List)]
+    return rows.with_columns(pl.col(lists).list.join(" "))
+
+
+def _roles(file: Path) -> set[str]:
+    return {role for cell in open_study(StudySpec(file=file)).plan.cells for role in cell.jobs}
+
+
+def _numbers(file: Path) -> pl.DataFrame:
+    """Return the numbers that are not of a relation or of a candidate that was not chosen."""
+    rows = results(StudyResultsSpec(file=file))
+    kept = pl.col("role").is_in(_KEPT_ROLES) | pl.col("role").str.starts_with("search")
+    of_relation = pl.col("part").str.contains("relation ").fill_null(value=False)
+    of_choice = pl.col("chosen") | pl.col("measure").is_in(["macro_relation"])
+    return rows.filter(kept & ~of_relation & of_choice)
+
+
+def _contrasts(file: Path, asked: dict[str, Any]) -> pl.DataFrame:
+    tables = []
+    for question in asked["contrasts"]:
+        given = {**question, "grid": tuple(question.get("grid", ()))}
+        tables.append(contrast(StudyContrastSpec(file=file, **given)))
+    return pl.concat(tables)
+
+
+class Page:
+    """What the template asks: every answer comes from a query over docs/data."""
+
+    def __init__(self) -> None:
+        self.database = duckdb.connect()
+        for path in sorted(DATA.glob("*.parquet")):
+            name = path.stem.replace("-", "_")
+            self.database.execute(f"create view {name} as from read_parquet('{path}')")
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """Return the rows of a query."""
+        return self.database.sql(query).pl().to_dicts()
+
+    def one(self, query: str) -> dict[str, Any]:
+        """Return the only row of a query.
+
+        Raises:
+            BadInput: there is none, or several.
+        """
+        found = self.rows(query)
+        if len(found) != 1:
+            raise BadInput(f"{len(found)} rows where the page needs one: {query}")
+        return found[0]
+
+    def accuracy(self, query: str) -> str:
+        """Return `51.5% (48.0–55.1)` of a row with value, low and high."""
+        return _percent(self.one(query))
+
+    def points(self, query: str) -> str:
+        """Return `+2.2 (+0.2 to +4.3)` of a row with value, low and high."""
+        return _signed(self.one(query))
+
+    def table(self, query: str, **formats: str) -> str:
+        """Return a Markdown table with the query that made it folded below.
+
+        Args:
+            query: its columns are the table's; value, low and high become one column.
+            formats: how `value` is written (`value="points"`, `"percent"` or `"plain"`).
+        """
+        rows = self.rows(query)
+        if not rows:
+            raise BadInput(f"no rows for a table of the page: {query}")
+        written = _FORMATS[formats.get("value", "plain")]
+        names = [name for name in rows[0] if name not in ("low", "high")]
+        lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+        for row in rows:
+            cells = [
+                written(row) if name == "value" and "low" in row else _cell(row[name])
+                for name in names
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+        told = " ".join(query.split())
+        return "\n".join([*lines, "", f"<details><summary>query</summary>\n\n`{told}`\n</details>"])
+
+    def sign(self, query: str, claimed: str) -> str:
+        """Say whether a difference has the claimed sign.
+
+        Args:
+            query: one row with value, low and high.
+            claimed: `+` or `-`.
+        """
+        row = self.one(query)
+        side = 1 if claimed == "+" else -1
+        low, high = sorted((side * row["low"], side * row["high"]))
+        if low > 0:
+            return "holds"
+        if high < 0:
+            return "does not hold: the opposite"
+        small = low > -MARGIN and high < MARGIN
+        return "does not hold: no difference of 3 points" if small else "cannot tell"
+
+    def enough(self, query: str) -> str:
+        """Say whether nothing is better by `MARGIN` than what the others are compared with.
+
+        Args:
+            query: rows with value, low, high and p_holm, each the difference of a larger set.
+        """
+        rows = self.rows(query)
+        if any(row["value"] > 0 and row["p_holm"] < 0.05 for row in rows):
+            return "does not hold"
+        return "holds" if rows and all(row["high"] < MARGIN for row in rows) else "cannot tell"
+
+
+def _percent(row: dict[str, Any]) -> str:
+    value, low, high = (f"{100 * row[name]:.1f}" for name in ("value", "low", "high"))
+    return f"{value}% ({low}–{high})"
+
+
+def _signed(row: dict[str, Any]) -> str:
+    value, low, high = (f"{100 * row[name]:+.1f}" for name in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def _as_it_is(row: dict[str, Any]) -> str:
+    return f"{row['value']:.3g} ({row['low']:.3g} to {row['high']:.3g})"
+
+
+_FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "percent": _percent,
+    "points": _signed,
+    "plain": _as_it_is,
+}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def page() -> str:
+    """Return the text of docs/findings.md."""
+    environment = jinja2.Environment(  # noqa: S701, Markdown of our own numbers
+        loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template("findings.md.j2").render(of=Page())
+
+
+def main(words: Sequence[str]) -> None:
+    """Do what the command line says."""
+    match words:
+        case ["collect", *studies]:
+            collect(studies)
+        case ["write"]:
+            PAGE.write_text(page(), encoding="utf-8")
+        case ["check"]:
+            if PAGE.read_text(encoding="utf-8") != page():
+                sys.exit(f"{PAGE} is not what its data say; run 'write'")
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except SixtyfoldError as error:
+        sys.exit(str(error))

@@ -1,0 +1,121 @@
+"""What the studies of a store are: which file describes each, and what it keeps.
+
+A study is known by its name. The same file with more in it, or a file that was moved, is the same
+study; two files that are both there and say the same name are two, and one of them is refused.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sixtyfold.core.errors import BadInput
+from sixtyfold.core.facts import read_table
+from sixtyfold.study.any_store import Store
+from sixtyfold.study.file import StudyFile
+from sixtyfold.study.plan import Plan
+from sixtyfold.study.reading import read_study
+
+_BEFORE_CHOICES = ("probe", "tune", "dev")
+"""Roles that a plan has whatever is chosen."""
+
+
+class Earlier(NamedTuple):
+    """The file that described a study of this name when it was last run.
+
+    file: where it was.
+    host: the machine it was on.
+    lost: results that it asked for and the present file does not.
+    """
+
+    file: str
+    host: str
+    lost: int
+
+
+def note_study(
+    store: Store, study: StudyFile, plan: Plan, file: Path, *, instead: bool
+) -> Earlier | None:
+    """Write down which file describes a study; return what it takes the place of, if it does.
+
+    Args:
+        store: where its results lie.
+        study: as the file says.
+        plan: the study's.
+        file: where it stands.
+        instead: let it take the place of another file's study.
+
+    Raises:
+        BadInput: the name is another file's, and `instead` is not given.
+    """
+    if not instead:
+        refuse_other(store, study, plan, file)
+    earlier = _earlier(store, study, plan)
+    definition = {"file": str(file.absolute()), "host": socket.gethostname()}
+    store.write_definition(study.name, {**definition, "study": study.model_dump(mode="json")})
+    if earlier is None or not earlier.lost or _is_this(earlier, file):
+        return None
+    return earlier
+
+
+def refuse_other(store: Store, study: StudyFile, plan: Plan, file: Path) -> None:
+    """Refuse a study whose name another file has that is still there and asks for other results.
+
+    Raises:
+        BadInput: says which file, and what to do.
+    """
+    found = _earlier(store, study, plan)
+    if found is None or not found.lost or _is_this(found, file):
+        return
+    if found.host == socket.gethostname() and _still_says(Path(found.file), study.name):
+        raise BadInput(
+            f"{file} and {found.file} both describe a study named {study.name} in {store.url}, and "
+            f"{found.lost} results of the latter are not of the former; give one of them another "
+            "name or store, or let this file take the other's place: 'sixtyfold study run "
+            "--instead'"
+        )
+
+
+def kept_by_others(store: Store, name: str) -> set[str]:
+    """Return the keys of trainings whose weights another study of the store keeps."""
+    keeping = {
+        each
+        for each, definition in store.definitions().items()
+        if each != name and _values(definition).get("keep_checkpoints")
+    }
+    return {
+        key
+        for cells in (store.cells_files() if keeping else ())
+        if cells.parent.name in keeping
+        for key in read_table(cells)["key"]
+    }
+
+
+def _earlier(store: Store, study: StudyFile, plan: Plan) -> Earlier | None:
+    definition = store.definitions().get(study.name)
+    if definition is None:
+        return None
+    lost: set[str] = set()
+    for cells in store.cells_files():
+        if cells.parent.name == study.name:
+            table = read_table(cells)
+            lost = set(table.filter(table["role"].is_in(_BEFORE_CHOICES))["key"]) - set(plan.jobs)
+    return Earlier(str(definition.get("file")), str(definition.get("host")), len(lost))
+
+
+def _is_this(earlier: Earlier, file: Path) -> bool:
+    return earlier.file == str(file.absolute()) and earlier.host == socket.gethostname()
+
+
+def _still_says(file: Path, name: str) -> bool:
+    """Whether a file is still there and describes a study of that name."""
+    try:
+        return read_study(file).name == name
+    except BadInput:
+        return False
+
+
+def _values(definition: dict[str, Any]) -> dict[str, Any]:
+    found = definition.get("study")
+    return found if isinstance(found, dict) else {}
