@@ -1,0 +1,81 @@
+"""The findings page: its verdicts follow from intervals, its numbers from docs/data."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from sixtyfold.core.errors import BadInput
+
+STUDIES = Path(__file__).parents[1] / "docs" / "studies"
+
+
+@pytest.fixture(scope="module")
+def findings() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("findings", STUDIES / "findings.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def page(findings: ModuleType) -> Any:
+    return findings.Page()
+
+
+def row(value: float, low: float, high: float, p: float = 1.0) -> str:
+    return f"select {value} as value, {low} as low, {high} as high, {p} as p_holm"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "claimed", "expected"),
+    [
+        (0.01, 0.05, "+", "holds"),
+        (0.01, 0.05, "-", "does not hold: the opposite"),
+        (-0.05, -0.01, "-", "holds"),
+        (-0.05, 0.05, "+", "cannot tell"),
+        (-0.02, 0.02, "-", "does not hold: no difference of 3 points"),
+        (-0.02, 0.04, "-", "cannot tell"),
+    ],
+)
+def test_a_sign_is_claimed_where_the_interval_has_it(
+    page: Any, low: float, high: float, claimed: str, expected: str
+) -> None:
+    assert page.sign(row((low + high) / 2, low, high), claimed) == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([(0.05, 0.01, 0.09, 0.02), (0.0, -0.02, 0.02, 1.0)], "does not hold"),
+        ([(0.01, -0.01, 0.02, 0.3), (-0.02, -0.05, 0.01, 0.3)], "holds"),
+        ([(0.01, -0.03, 0.05, 0.3)], "cannot tell"),
+        # Worse, and surely so, is no argument against enough.
+        ([(-0.05, -0.09, -0.01, 0.01)], "holds"),
+    ],
+)
+def test_enough_means_that_nothing_is_better_by_three_points(
+    page: Any, rows: list[tuple[float, float, float, float]], expected: str
+) -> None:
+    assert page.enough(" union all ".join(row(*each) for each in rows)) == expected
+
+
+def test_a_number_of_the_page_has_one_source(page: Any) -> None:
+    with pytest.raises(BadInput, match="0 rows where the page needs one"):
+        page.points(row(0, 0, 0) + " where false")
+    with pytest.raises(BadInput, match="no rows for a table"):
+        page.table(row(0, 0, 0) + " where false")
+
+
+def test_a_table_shows_its_query(page: Any) -> None:
+    text = page.table(
+        "select '60' as size, .515 as value, .48 as low, .551 as high", value="percent"
+    )
+    assert text.splitlines()[:3] == ["| size | value |", "|---|---|", "| 60 | 51.5% (48.0–55.1) |"]
+    assert f"`{query}`" in text
