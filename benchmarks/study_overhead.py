@@ -3,7 +3,8 @@
     python benchmarks/study_overhead.py [--seeds 4] [--cells 1000]
 
 First a real study of planted models (6 trainings a seed, each asked, compared and looked into):
-seconds of the whole command beside the sum of its jobs' own seconds, as the records hold them.
+seconds of the whole command beside the sum of its jobs' own seconds, as the records hold them, and
+of the same command again, which finds everything done: what every start costs.
 Then a store of so many recorded cells, made by stages that compute nothing: seconds of the command
 that finds everything done, as a whole process.
 """
@@ -62,10 +63,14 @@ def real(folder: Path, seeds: int) -> None:
     command = [sys.executable, "-m", "sixtyfold", "study", "run", "--file", str(file)]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     whole = time.perf_counter() - start
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    again = time.perf_counter() - start
     store = open_store(str(folder / "store"))
     own = sum(store.record(key).seconds for key in store.recorded())
     print(f"{6 * seeds} trainings, {len(store.recorded())} jobs: {whole:.1f} s as a process, "
-          f"{own:.1f} s in the jobs: {100 * (whole / own - 1):.1f}% more")  # fmt: skip
+          f"{own:.1f} s in the jobs: {100 * (whole / own - 1):.1f}% more; "
+          f"again, with nothing left: {again:.1f} s")  # fmt: skip
 
 
 def recorded(folder: Path, cells: int) -> None:

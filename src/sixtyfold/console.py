@@ -8,6 +8,7 @@ most commands to run.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,8 @@ from sixtyfold.core.stage import Finished
 from sixtyfold.reporting.untrusted import visible
 
 _FILE_WIDTH = 160  # a log file has no width of its own
+_LEAST_TEXT = 14  # columns of text may be folded to this width
+_ROW = "row"
 
 
 def show_stage(result: Finished, _: Spec, *, silent: bool) -> dict[str, Any]:
@@ -139,37 +142,73 @@ def show_table(result: Any, _: Spec, *, silent: bool) -> list[dict[str, Any]]:
     """Show a data frame; what is wider than the terminal goes on in a table below."""
     rows: list[dict[str, Any]] = result.to_dicts()
     if not silent:
-        wide = None if sys.stdout.isatty() else _FILE_WIDTH
-        console = Console(width=wide)
-        for columns in _that_fit(result, console.width):
-            table = Table()
-            for name in columns:
-                number = result.schema[name].is_numeric()
-                justify: Literal["right", "left"] = "right" if number else "left"
-                table.add_column(_heading(name), justify=justify)
-            for row in rows:
-                table.add_row(*(escape(_cell(row[name])) for name in columns))
-            console.print(table)
+        print_frame(result, result.columns[:1])
     return rows
+
+
+def print_frame(
+    frame: pl.DataFrame, labels: Sequence[str], digits: str = ",.3f", missing: str = "None"
+) -> None:
+    """Print a data frame of which no number is cut.
+
+    Text is folded to a few characters where that makes room; what is still wider than the terminal
+    goes on in a table below.
+
+    Args:
+        frame: what to print.
+        labels: columns that tell the rows apart. They begin every table, or the number of the row
+            does where they are wide.
+        digits: format of decimal numbers.
+        missing: stands where there is no value.
+    """
+    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
+    cells = {
+        name: [_cell(value, digits, missing) for value in frame[name]] for name in frame.columns
+    }
+    numbers = {name for name, kind in frame.schema.items() if kind.is_numeric()}
+    for columns in _that_fit(cells, labels, numbers, console.width):
+        table = Table()
+        for name in columns:
+            number = name in numbers or name == _ROW
+            justify: Literal["right", "left"] = "right" if number else "left"
+            table.add_column(_heading(name), justify=justify, no_wrap=number, overflow="fold")
+        for row in zip(*(cells[name] for name in columns), strict=True):
+            table.add_row(*map(escape, row))
+        console.print(table)
 
 
 def _heading(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _that_fit(frame: pl.DataFrame, width: int) -> list[list[str]]:
-    """Group columns so that each group fits the width; every group begins with the first column."""
-    needed = {
-        name: max(len(_heading(name)), *(len(_cell(value)) for value in frame[name]), 0) + 3
-        for name in frame.columns
-    }
-    first, *others = frame.columns
-    groups = [[first]]
+def _that_fit(
+    cells: dict[str, list[str]], labels: Sequence[str], numbers: set[str], width: int
+) -> list[list[str]]:
+    """Group columns so that each group fits the width; `cells` gets row numbers where needed."""
+    needed = {name: _needed(name, texts, name in numbers) for name, texts in cells.items()}
+    if 1 + sum(needed.values()) <= width:
+        return [list(cells)]
+    first = list(labels)
+    others = [each for each in cells if each not in labels]
+    if 2 * sum(needed[each] for each in labels) > width:
+        rows = [str(index) for index in range(1, 1 + len(cells[others[0]]))] if others else []
+        cells[_ROW], first, others = rows, [_ROW], [*labels, *others]
+        needed[_ROW] = _needed(_ROW, rows, number=True)
+    groups = [list(first)]
     for name in others:
-        if 1 + sum(needed[each] for each in groups[-1]) + needed[name] > width and groups[-1][1:]:
-            groups.append([first])
+        used = 1 + sum(needed[each] for each in groups[-1])
+        if used + needed[name] > width and len(groups[-1]) > len(first):
+            groups.append(list(first))
         groups[-1].append(name)
     return groups
+
+
+def _needed(name: str, texts: list[str], number: bool) -> int:
+    """Return the least width of a column with its frame."""
+    longest = max(map(len, texts), default=0)
+    if number:
+        return max(len(_heading(name)), longest) + 3
+    return max(*map(len, _heading(name).split()), min(_LEAST_TEXT, longest), 1) + 3
 
 
 def show_inspection(result: Any, spec: Spec, *, silent: bool) -> dict[str, Any]:
@@ -250,8 +289,10 @@ def show_plan(result: dict[str, Any], _: Spec, *, silent: bool) -> dict[str, Any
     return result
 
 
-def _cell(value: Any) -> str:
-    return f"{value:,.3f}" if isinstance(value, float) else visible(str(value))
+def _cell(value: Any, digits: str = ",.3f", missing: str = "None") -> str:
+    if value is None:
+        return missing
+    return format(value, digits) if isinstance(value, float) else visible(str(value))
 
 
 def _say(text: str) -> None:

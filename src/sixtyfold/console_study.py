@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
-from rich.console import Console
-from rich.table import Table
 
+from sixtyfold.console import print_frame
 from sixtyfold.study.contrast_numbers import ACCURACY
 from sixtyfold.study.drive import Driven
 from sixtyfold.study.results import main_figures
@@ -21,6 +20,12 @@ from sixtyfold.study.spec import (
     StudyStatusSpec,
 )
 from sixtyfold.study.status import Status
+
+_LABELS = (
+    *("stage", "model", "grid", "size", "levels", "learning_rate", "options", "part", "arm"),
+    *("against", "domain", "split"),
+)
+"""Columns that tell rows apart."""
 
 
 def show_run(result: Driven, spec: StudyRunSpec, *, silent: bool) -> dict[str, Any]:
@@ -48,6 +53,7 @@ def show_status(result: Status, _: StudyStatusSpec, *, silent: bool) -> dict[str
         "other_versions": result.other_versions,
         "other_inputs": result.other_inputs,
         "other_weights": [each._asdict() for each in result.other_weights],
+        "damaged": result.damaged and [each._asdict() for each in result.damaged],
     }
 
 
@@ -58,6 +64,12 @@ def _remarks(result: Status) -> Iterator[str]:
         for job in jobs:
             cell = f" ({job.cell})" if job.cell else ""
             yield f"{what}: {job.stage} {job.key}{cell}" + (f": {job.reason}" if job.reason else "")
+    for job in result.damaged or ():
+        yield f"damaged: {job.stage} {job.key}: {job.reason}"
+    if result.damaged == []:
+        yield "every file was read and holds what was written"
+    if result.damaged:
+        yield "'sixtyfold study run --verify' makes what is damaged again"
     for version, count in result.other_versions.items():
         yield f"{count} results were made with {version}, another is here now; they are used"
     for name, count in result.other_inputs.items():
@@ -167,13 +179,5 @@ def show_cleaned(result: pl.DataFrame, spec: StudyCleanSpec, *, silent: bool) ->
 
 
 def _print(frame: pl.DataFrame) -> None:
-    table = Table(*frame.columns)
-    for row in frame.iter_rows():
-        table.add_row(*(_cell(each) for each in row))
-    Console().print(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    labels = [name for name in frame.columns if name in _LABELS] or frame.columns[:1]
+    print_frame(frame, labels, digits=".3g", missing="–")

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixtyfold.core.cost import PREFILL_SHARE, STEP_SHARE, forward_seconds, tokens_in
+from sixtyfold.core.cost import (
+    PREFILL_SHARE,
+    STEP_SHARE,
+    UPDATE_BYTES,
+    forward_seconds,
+    tokens_in,
+    update_seconds,
+)
 
 WEIGHTS = st.integers(1, 10**12)
 TOKENS = st.integers(0, 10**9)
@@ -51,3 +58,12 @@ def test_seconds_that_do_not_cover_the_prompts_buy_nothing() -> None:
     needed = forward_seconds(1000, 500, 0, 1e6)
     assert tokens_in(0.9 * needed, 1000, 500, 1e6) == 0.0
     assert tokens_in(0.0, 1000, 0, 1e6) == 0.0
+
+
+@given(WEIGHTS, st.integers(0, 10**6), SPEEDS)
+def test_steps_cost_the_same_whatever_their_tokens(
+    weights: int, steps: int, bandwidth: float
+) -> None:
+    one = update_seconds(weights, 1, bandwidth)
+    assert update_seconds(weights, steps, bandwidth) == pytest.approx(steps * one)
+    assert one == pytest.approx(UPDATE_BYTES * weights / bandwidth)

@@ -109,11 +109,13 @@ def _is_this(earlier: Earlier, file: Path) -> bool:
 
 
 def _still_says(file: Path, name: str) -> bool:
-    """Whether a file is still there and describes a study of that name."""
+    """Whether a file is still there and describes a study of that name, as far as can be read."""
+    if not file.is_file():
+        return False
     try:
         return read_study(file).name == name
-    except BadInput:
-        return False
+    except BadInput:  # such as a place from an environment variable that is not set here
+        return True
 
 
 def _values(definition: dict[str, Any]) -> dict[str, Any]:

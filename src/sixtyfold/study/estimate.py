@@ -1,12 +1,16 @@
 """What a study would cost and whether its levels have enough facts, before anything starts.
 
-Every stage says itself what a run of it would do; the time of a kind of job that the store holds
-already is the median of what it took.
+Every stage says itself what a run of it would do. Where the store holds jobs of the same kind, the
+median of what they took counts; where it holds others of the same stage and model, what the stage
+says is multiplied by how far off it was for the one that is nearest in length. Trainings go by the
+optimiser steps of those of other studies where this one has none.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
+import statistics
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -18,10 +22,11 @@ from sixtyfold.core.errors import SixtyfoldError
 from sixtyfold.core.models import model_directory
 from sixtyfold.study.any_store import Store
 from sixtyfold.study.file import StudyFile
-from sixtyfold.study.jobs import Job
+from sixtyfold.study.jobs import Job, Place
 from sixtyfold.study.kinds import Took, kind_of, model_behind
 from sixtyfold.study.plan import Plan
 from sixtyfold.study.stages import MAKES_WEIGHTS, STAGES
+from sixtyfold.study.trainings_elsewhere import TrainingsElsewhere
 
 _SECONDS = ("estimated_seconds", "estimated_seconds_of_answers")
 _TOKENS = ("prompt_tokens", "sampled_tokens_at_most", "answer_tokens_at_most", "tokens")
@@ -109,7 +114,10 @@ class _Costs:
     def __init__(self, study: StudyFile, store: Store, plan: Plan, done: list[Job]) -> None:
         self.plan = plan
         self.store = store
+        self.done = done
         self.seen: dict[str, _Cost] = {}
+        self.asked: dict[str, dict[str, Any]] = {}
+        self.elsewhere = TrainingsElsewhere(store)
         self.took = Took()
         self.took.add(store, done, plan.jobs)
         self.reference = str(study.facts.get("facts", "atlas"))
@@ -128,14 +136,56 @@ class _Costs:
         """Return the cost of a job."""
         kind = kind_of(job, self.plan.jobs)
         if kind not in self.seen:
-            counted = self.ask(job)
+            counted = self.counted(job)
             seconds = self.took.like(job, self.plan.jobs)
             if seconds is None:
-                seconds = next((counted[name] for name in _SECONDS if name in counted), None)
-                seconds = seconds and seconds / self.parts(job)
+                seconds = self.expected(job)
             tokens = sum(int(counted.get(name, 0)) for name in _TOKENS) // self.parts(job)
             self.seen[kind] = _Cost(seconds, tokens, counted.get("why", "nothing says how long"))
         return self.seen[kind]
+
+    def expected(self, job: Job) -> float | None:
+        """Return the seconds of a job of which there is no like, from those of its stage."""
+        told, recorded = self.told(job), self.recorded_of(job)
+        if told is None:  # the stage does not say
+            return statistics.median(recorded.values()) if recorded else None
+        pairs = [(self.told(self.plan.jobs[key]), took) for key, took in recorded.items()]
+        known = [(own, took) for own, took in pairs if own]
+        if not told or not known:
+            elsewhere = self.of_other_studies(job)
+            return told if elsewhere is None else elsewhere
+        own, took = min(known, key=lambda pair: abs(math.log(pair[0] / told)))
+        return told * took / own
+
+    def of_other_studies(self, job: Job) -> float | None:
+        """Return the seconds of a training by those of the same model that others recorded."""
+        steps, model = self.counted(job).get("steps"), model_behind(job, self.plan.jobs)
+        if job.stage != "tune" or steps is None or model is None:
+            return None
+        return self.elsewhere.seconds(model, job.options.get("lora_rank"), int(steps))
+
+    def recorded_of(self, job: Job) -> dict[str, float]:
+        """Return what recorded jobs of the same stage and model took: one of each kind, by key."""
+        model, found = model_behind(job, self.plan.jobs), {}
+        for each in self.done:
+            if each.stage == job.stage and model_behind(each, self.plan.jobs) == model:
+                took = self.took.like(each, self.plan.jobs)
+                if took is not None:
+                    found[kind_of(each, self.plan.jobs)] = (each.key, took)
+        return dict(found.values())
+
+    def told(self, job: Job) -> float | None:
+        """Return the seconds that the stage itself expects, if it says so."""
+        counted = self.counted(job)
+        seconds = next((counted[name] for name in _SECONDS if name in counted), None)
+        return None if seconds is None else float(seconds) / self.parts(job)
+
+    def counted(self, job: Job) -> dict[str, Any]:
+        """Return what the stage says of a job of this kind, asked once."""
+        kind = kind_of(job, self.plan.jobs)
+        if kind not in self.asked:
+            self.asked[kind] = self.ask(job)
+        return self.asked[kind]
 
     def parts(self, job: Job) -> int:
         """Return in how many parts the facts of a job were cut."""
@@ -146,7 +196,11 @@ class _Costs:
         """Return what the stage says, the base standing in for tuned models."""
         if job.stage in ("facts", "shard", "join", "select", "compare", "diff"):
             return {"estimated_seconds": 0.0} if job.stage != "diff" else {}
-        places: dict[str, Any] = {}
+        places: dict[str, Any] = {
+            name: source.reference
+            for name, source in job.reads.items()
+            if isinstance(source, Place)
+        }
         if "facts" in job.reads:
             places["facts"] = str(self.facts)
         for name in ("model", "base", "tuned"):

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
+from sixtyfold.core.errors import BadInput
+from sixtyfold.core.fingerprint import file_sha256
 from sixtyfold.core.models import model_directory, model_fingerprint
 from sixtyfold.sources.open import open_facts
 from sixtyfold.sources.spec import FactsBuildSpec
 from sixtyfold.study.file import StudyFile
 from sixtyfold.study.jobs import Place
 from sixtyfold.study.plan import Inputs
+from sixtyfold.study.stages import FOLDERS
 
 _WORDS = ("embedded", "atlas")
 """References that name no place, whatever lies in a directory of that name."""
 
 
 def find_inputs(study: StudyFile) -> Inputs:
-    """Open the fact set and the models of a study.
+    """Open the fact set, the models and the folders of a study.
 
     Raises:
-        BadInput: one of them cannot be opened.
+        BadInput: one of them cannot be opened, or is no folder where it must be.
     """
     options = {**study.facts, "out": "..."}
     reference = str(options.get("facts", "atlas"))
@@ -33,7 +37,33 @@ def find_inputs(study: StudyFile) -> Inputs:
         inside = settings.is_file() and "chat_template" in json.loads(settings.read_text("utf-8"))
         if inside or (directory / "chat_template.jinja").is_file():
             chat.add(entry.name)
-    return Inputs(Place(_absolute(reference), facts.fingerprint), models, frozenset(chat))
+    folders = {
+        str(options[name]): Place(_absolute(str(options[name])), folder_fingerprint(options[name]))
+        for grid in study.grids
+        for options in grid.search or ()
+        for name in FOLDERS["search"]
+        if options.get(name) is not None
+    }
+    facts_place = Place(_absolute(reference), facts.fingerprint)
+    return Inputs(facts_place, models, frozenset(chat), folders)
+
+
+def folder_fingerprint(folder: str | Path) -> str:
+    """Return the fingerprint of all files below a folder, names and contents.
+
+    What Python writes beside code, and names that begin with a dot, are left out.
+
+    Raises:
+        BadInput: there is no such folder.
+    """
+    root, total = Path(folder), hashlib.sha256()
+    if not root.is_dir():
+        raise BadInput(f"there is no folder {folder}; give the folder with the task's YAML file")
+    for path in sorted(each for each in root.rglob("*") if each.is_file()):
+        name = path.relative_to(root)
+        if not any(part.startswith((".", "__pycache__")) for part in name.parts):
+            total.update(f"{name.as_posix()}\x1f{file_sha256(path)}\x1e".encode())
+    return total.hexdigest()[:16]
 
 
 def _absolute(reference: str) -> str:

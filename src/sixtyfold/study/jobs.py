@@ -18,7 +18,10 @@ FORMAT = 1
 
 
 class Place(NamedTuple):
-    """Something a job reads that no job makes: a model or fact set as the study file names it."""
+    """Something a job reads that no job makes: as the study file names it, and its contents.
+
+    A model, a fact set, or a folder that an option names (`FOLDERS`).
+    """
 
     reference: str
     fingerprint: str
@@ -69,7 +72,11 @@ def make_job(
     given = {name: source for name, source in reads.items() if source is not None}
     places: dict[str, Any] = {name: _placeholder(source) for name, source in given.items()}
     resolved = kind.spec_class().parse({**options, **places, "out": "..."}).recorded()
-    own = {name: value for name, value in resolved.items() if name not in kind.reads}
+    own = {
+        name: value
+        for name, value in resolved.items()
+        if name not in kind.reads and name not in given
+    }
     sources = {
         name: source.fingerprint if isinstance(source, Place) else source
         for name, source in given.items()

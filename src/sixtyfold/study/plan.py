@@ -8,6 +8,7 @@ the dev answers of a choice are there, the plan ends at them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sixtyfold.core.errors import BadInput
@@ -15,7 +16,7 @@ from sixtyfold.core.models import ModelOptions
 from sixtyfold.study.file import BASE, Grid, ModelEntry, StudyFile
 from sixtyfold.study.jobs import Job, Place, make_job
 from sixtyfold.study.options import Options, as_read
-from sixtyfold.study.stages import STAGES
+from sixtyfold.study.stages import FOLDERS, STAGES
 
 
 class Cell(NamedTuple):
@@ -52,11 +53,13 @@ class Inputs(NamedTuple):
     facts: the fact set.
     models: name to model.
     chat: names of the models with a chat template.
+    folders: those that options name, by what the file says.
     """
 
     facts: Place
     models: dict[str, Place]
     chat: frozenset[str]
+    folders: Mapping[str, Place] = MappingProxyType({})
 
 
 #: Given the keys of dev answers of one candidate (one per seed): their mean accuracy, or None
@@ -246,7 +249,10 @@ class _Planner:
         self, around: _Around, options: Options, pair: dict[str, Any], facts: dict[str, Any]
     ) -> str:
         """Add a search on dev facts, asked as all are asked, or on a task that asks by itself."""
+        folders = {name: each for name, each in options.items() if name in FOLDERS["search"]}
         own = {"checkpoint": False, **options}
+        own = {name: each for name, each in own.items() if name not in folders}
+        pair = pair | {name: self.inputs.folders[str(each)] for name, each in folders.items()}
         if options.get("lm_eval_task") is not None:
             of_model = {**self.study.shared, **around.model.options}
             given = {name: of_model[name] for name in ModelOptions.model_fields if name in of_model}

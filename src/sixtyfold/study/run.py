@@ -60,12 +60,11 @@ def run(spec: StudyRunSpec, tell: Tell | None = None) -> Driven:
         SomeFailed: jobs failed; the others are done.
     """
     study, inputs = _read(spec)
-    stages = {job.stage for job in whole_plan(study, inputs).jobs.values()}
+    whole = whole_plan(study, inputs)
     store = open_store(spec.store or study.store)
     tell = tell or _say
-    with _executor(spec, study, store, stages, tell) as executor:
-        known = plan_study(study, inputs, DevScores(store))
-        earlier = note_study(store, study, known, spec.file, instead=spec.instead)
+    with _executor(spec, study, store, whole, tell) as executor:
+        earlier = note_study(store, study, whole, spec.file, instead=spec.instead)
         if earlier is not None:
             tell(
                 f"{earlier.lost} results of {study.name} as {earlier.file} on {earlier.host} "
@@ -191,7 +190,7 @@ def _read(spec: StudySpec) -> tuple[StudyFile, Inputs]:
 
 @contextlib.contextmanager
 def _executor(
-    spec: StudyRunSpec, study: StudyFile, store: Store, stages: set[str], tell: Tell
+    spec: StudyRunSpec, study: StudyFile, store: Store, whole: Plan, tell: Tell
 ) -> Iterator[Executor]:
     if spec.ray is None:
         yield LocalExecutor(store)
@@ -199,7 +198,8 @@ def _executor(
     from sixtyfold.study.cluster import RayExecutor
 
     executor = RayExecutor(study, store, spec.ray)
-    executor.refuse_too_large(stages, tell)
+    stages = {job.stage for job in whole.jobs.values()}
+    executor.refuse_too_large(stages, tell, grows=spec.ray_grows)
     yield executor
 
 

@@ -26,6 +26,10 @@ class StudyRunSpec(StudySpec):
     ray: str | None = None
     """Run jobs on a Ray cluster: its address, `auto`, or `local` to start one on this machine."""
 
+    ray_grows: bool = False
+    """The cluster adds nodes when jobs need them: wait for one that is large enough. Without it a
+    study that asks for more than any node has is refused."""
+
     verify: bool = False
     """Read every file of what is recorded first, and make again what is not what was written;
     without this its size is looked at, and its contents when a job reads it."""

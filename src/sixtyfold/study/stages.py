@@ -65,6 +65,9 @@ STAGES: dict[str, StageKind] = {
 }
 """Kind of a job to its stage. `shard` and `join` cut a fact set and put its probes together."""
 
+FOLDERS = {"search": ("include_path",)}
+"""Options of stages that name a folder of the user's, of which the contents count."""
+
 MAKES_WEIGHTS = ("tune",)
 """Stages whose result is a checkpoint, which is large and can be made again."""
 

@@ -47,8 +47,8 @@ class Status(NamedTuple):
         earlier contents of what it names; they count for nothing here.
     other_weights: trainings whose removed weights were made again, and not the same bit for bit:
         what was measured of them before and after is of two trainings.
-    damaged: recorded jobs whose files are not what was written, with the reason; only looked for
-        where asked to.
+    damaged: recorded jobs whose files are not what was written, with the reason; None where files
+        were not read.
     """
 
     stages: pl.DataFrame
@@ -58,7 +58,7 @@ class Status(NamedTuple):
     other_versions: dict[str, int]
     other_inputs: dict[str, int]
     other_weights: list[Told]
-    damaged: list[Told]
+    damaged: list[Told] | None
 
 
 def status_of(store: Store, plan: Plan, inputs: Inputs, *, verify: bool = False) -> Status:
@@ -96,7 +96,7 @@ def status_of(store: Store, plan: Plan, inputs: Inputs, *, verify: bool = False)
         _other_versions([each for each in records if each.key in plan.jobs]),
         _other_inputs([each for each in records if each.key not in plan.jobs], inputs),
         [told(plan.jobs[key]) for key in sorted(_differing(store) & set(plan.jobs))],
-        list(_damaged(store, plan, done, words)) if verify else [],
+        list(_damaged(store, plan, done, words)) if verify else None,
     )
 
 

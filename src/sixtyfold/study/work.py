@@ -14,11 +14,12 @@ from sixtyfold.core.errors import BadInput, Corrupted, IncompleteInput, OtherRes
 from sixtyfold.core.spec import StageSpec
 from sixtyfold.core.stage import Finished
 from sixtyfold.study.any_store import Store
+from sixtyfold.study.inputs import folder_fingerprint
 from sixtyfold.study.jobs import Job, Place
 from sixtyfold.study.numbers import numbers_of
 from sixtyfold.study.open_store import open_store
 from sixtyfold.study.records import WEIGHTS_DIFFER, weights_differ
-from sixtyfold.study.stages import STAGES
+from sixtyfold.study.stages import FOLDERS, STAGES
 
 
 class Outcome(NamedTuple):
@@ -109,7 +110,10 @@ def _refuse_changed(job: Job, result: Finished, store: Store) -> None:
     for name, source in job.reads.items():
         if not isinstance(source, Place):
             continue
-        found = result.manifest["inputs"].get(name, source.fingerprint)
+        if name in FOLDERS.get(job.stage, ()):
+            found = folder_fingerprint(source.reference)
+        else:
+            found = result.manifest["inputs"].get(name, source.fingerprint)
         if found != source.fingerprint:
             store.forget(job)
             raise BadInput(
