@@ -13,19 +13,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from sixtyfold.core.errors import SixtyfoldError
 from sixtyfold.core.facts import seeded_order
+from sixtyfold.core.models import ModelOptions
 from sixtyfold.core.stage import finished
 from sixtyfold.study.any_store import Store, StoredTable
 from sixtyfold.study.file import ModelEntry, StudyFile
 from sixtyfold.study.open_store import open_store
 from sixtyfold.study.reading import read_study
 from sixtyfold.workflows.check.knowledge import BUCKETS, asked_how
-from sixtyfold.workflows.check.run import run as check
+from sixtyfold.workflows.check.run import knowledge
 from sixtyfold.workflows.check.spec import CheckSpec
 
 LEAST = 20
@@ -63,8 +66,18 @@ def _table(store: Store, name: str, job: dict[str, Any]) -> pl.DataFrame:
     return store.table(StoredTable(name, job["stage"], job["key"]))
 
 
-def ask(model: ModelEntry, levels: str, facts: pl.DataFrame, folder: Path) -> dict[str, Any]:
-    """Write facts as a file, check it, and return what stands in one row."""
+def ask(
+    model: ModelEntry, shared: dict[str, Any], levels: str, facts: pl.DataFrame, folder: Path
+) -> dict[str, Any]:
+    """Write facts as a file, check it, and return what stands in one row.
+
+    Args:
+        model: whom to ask.
+        shared: options of all models of the study.
+        levels: what the file is called.
+        facts: what to ask.
+        folder: where file and check lie.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "file.jsonl"
     lines = [
@@ -72,8 +85,12 @@ def ask(model: ModelEntry, levels: str, facts: pl.DataFrame, folder: Path) -> di
         for question, objects in facts.select("question", "objects").iter_rows()
     ]
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    spec = CheckSpec(file=file, model=model.model, out=folder / "checked", **model.options)
-    found = check(spec).json("check")["knowledge"]
+    given = {**shared, **model.options}
+    own = {name: given[name] for name in ModelOptions.model_fields if name in given}
+    spec = CheckSpec(file=file, model=model.model, out=folder / "checked", **own)
+    found = knowledge(spec)
+    if found is None:
+        sys.exit(f"{file}: none of its answers is short enough for a fact")
     shares = facts["level"].value_counts(normalize=True)
     by_level = dict(shares.iter_rows())
     return {
@@ -85,11 +102,11 @@ def ask(model: ModelEntry, levels: str, facts: pl.DataFrame, folder: Path) -> di
         "form": found["form"],
         "protocol": asked_how(spec),
         "mean_recall": found["mean_recall_by_form"][found["form"]],
-        "fingerprint": finished(folder / "checked").fingerprint,
+        "fingerprint": finished(spec.out / "probe").fingerprint,
     }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Ask about every kind of training set of a study."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -99,19 +116,28 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the table (.parquet)")
     parser.add_argument("--facts", type=int, default=200, help="facts in a file, at most")
     parser.add_argument("--models", nargs="*", help="only these; all of the study without it")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     study = read_study(options.study)
     models = {model.name: model for model in study.models}
     rows = []
-    for (name, levels), facts in files(open_store(study.store), study, options.facts).items():
+    store = open_store(study.store, make=False)
+    for (name, levels), facts in files(store, study, options.facts).items():
         if facts.height < LEAST or (options.models and name not in options.models):
             print(f"{name:24} {levels:8} left out: {facts.height} facts")
             continue
-        row = ask(models[name], levels, facts, options.work / study.name / name / levels)
+        place = options.work / study.name / name / levels
+        row = ask(models[name], study.shared, levels, facts, place)
         rows.append({"study": study.name, **row})
         print(f"{name:24} {levels:8}", *(f"{each} {row[each]:.2f}" for each in BUCKETS), flush=True)
+    if not rows:
+        sys.exit(
+            f"{study.store} holds no probe of an untuned model of {study.name} with such facts"
+        )
     pl.DataFrame(rows).write_parquet(options.out)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SixtyfoldError as error:
+        sys.exit(str(error))

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from sixtyfold.workflows.check.knowledge import BUCKETS
+
 LEVELS = ("natural", "0", "1", "2", "3", "4")
 NATURAL = (0.5, 0.2, 0.1, 0.1, 0.1)
 RECIPE = "learning rate chosen on dev from 0.0001, 0.0003"
@@ -27,12 +29,14 @@ class Truth(NamedTuple):
     by_model: standard deviation of each model's own slopes around them.
     by_set: of what each kind of set adds in one model whatever its size.
     noise: of every cell, its seeds averaged.
+    by_seed: of every training around its cell.
     """
 
     slopes: tuple[float, float] = (0.0, 0.0)
     by_model: float = 0.0
     by_set: float = 0.0
     noise: float = 0.015
+    by_seed: float = 0.02
 
 
 def shares_of(levels: str) -> tuple[float, float, float]:
@@ -47,7 +51,7 @@ def made_up_cells(
     design: dict[tuple[str, str], dict[int, tuple[str, ...]]] = DESIGN,
 ) -> pl.DataFrame:
     """Return cells as `cells_of` does; both outcomes follow the truth, each with its own noise."""
-    rng = np.random.default_rng(seed)
+    rng, of_seeds = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     models = sorted({model for model, _ in design})
     slopes = {model: np.array(truth.slopes) + truth.by_model * rng.normal(size=2)
               for model in models}  # fmt: skip
@@ -60,10 +64,19 @@ def made_up_cells(
                 shares = shares_of(kind)
                 mean = block + np.array(shares[:2]) @ slopes[model] + sets[model, kind]
                 accuracy, known = mean + truth.noise * rng.normal(size=2)
-                rows.append((study, model, RECIPE, size, kind, 3, *shares, accuracy, known))
+                apart = truth.by_seed * of_seeds.normal(size=3)
+                apart -= apart.mean()
+                rows.append((study, model, RECIPE, size, kind, 3, *shares, accuracy, known,
+                             list(accuracy + apart), list(known + apart)))  # fmt: skip
     names = ["study", "model", "recipe", "size", "levels", "seeds",
-             "level_0", "levels_1_2", "levels_3_4", "accuracy", "known"]  # fmt: skip
+             "level_0", "levels_1_2", "levels_3_4", "accuracy", "known",
+             "accuracy_seeds", "known_seeds"]  # fmt: skip
     return pl.DataFrame(rows, schema=names, orient="row").sort(names[:5])
+
+
+def _level_shares(levels: str) -> dict[str, float]:
+    each = NATURAL if levels == "natural" else [float(str(at) == levels) for at in range(5)]
+    return {f"level_{at}": share for at, share in enumerate(each)}
 
 
 def made_up_asked(
@@ -77,7 +90,8 @@ def made_up_asked(
     rows: list[dict[str, Any]] = [
         {
             "study": study, "model": model, "levels": levels, "facts": 200, "protocol": "{}",
-            "fingerprint": "f", **dict(zip(("unknown", "weak", "known"), told(levels), strict=True)),
+            "fingerprint": "f", **_level_shares(levels),
+            **dict(zip(BUCKETS, told(levels), strict=True)),
         }
         for levels in LEVELS
     ]  # fmt: skip
@@ -111,7 +125,7 @@ def as_results(cells: pl.DataFrame, seeds: int = 2, tested: int = 100) -> pl.Dat
                     "study": cell["study"], "grid": "sets", "model": cell["model"], "seed": seed,
                     "size": str(cell["size"]), "levels": cell["levels"], "learning_rate": rate,
                     "chosen": rate == 1e-4, "options": json.dumps({"short": "fill"}),
-                    "key": f"{number}-{seed}-{rate}",
+                    "key": f"{cell['study']}-{number}-{seed}-{rate}",
                 }  # fmt: skip
                 rows += [{**labels, **each} for each in _numbers(cell, shift, tested)]
     return pl.DataFrame(rows)

@@ -74,8 +74,7 @@ def test_a_number_of_the_page_has_one_source(page: Any) -> None:
 
 
 def test_a_table_shows_its_query(page: Any) -> None:
-    text = page.table(
-        "select '60' as size, .515 as value, .48 as low, .551 as high", value="percent"
-    )
+    query = "select '60' as size, .515 as value, .48 as low, .551 as high"
+    text = page.table(query, value="percent")
     assert text.splitlines()[:3] == ["| size | value |", "|---|---|", "| 60 | 51.5% (48.0–55.1) |"]
     assert f"`{query}`" in text

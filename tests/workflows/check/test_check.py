@@ -9,10 +9,15 @@ from typing import Any
 import polars as pl
 import pytest
 
+from made_up_trainings import LEVELS, Truth, made_up_asked, made_up_cells, shares_of
 from sixtyfold.cli import run_command
 from sixtyfold.core.errors import BadInput, OtherResult
 from sixtyfold.core.stage import Finished, finished
 from sixtyfold.workflows.check import run as check_run
+from sixtyfold.workflows.check.calibration.fit import fit
+from sixtyfold.workflows.check.calibration.fitted import Fitted
+from sixtyfold.workflows.check.calibration.link import asked_of
+from sixtyfold.workflows.check.knowledge import asked_how
 from sixtyfold.workflows.check.run import plan, run
 from sixtyfold.workflows.check.spec import CheckSpec
 
@@ -145,6 +150,58 @@ def test_a_killed_check_continues_to_the_same_result(
     assert again.fingerprint == checked.fingerprint
 
 
+@pytest.fixture(scope="session")
+def calibration(sft_file: Path, tuned: Path) -> Fitted:
+    """Made-up studies in which levels matter, asked as the checks here ask."""
+    spec = spec_of(sft_file, tuned, Path("o"))
+    kinds = {40: LEVELS, 240: LEVELS}
+    cells = made_up_cells(
+        Truth((-0.12, 0.02)), 0, {(model, "made up"): kinds for model in ("a", "b", "c", "d")}
+    )
+    asked = made_up_asked(shares_of, "a", "made up")
+    how = asked.with_columns(protocol=pl.lit(asked_how(spec)))
+    return fit(cells, asked_of([how]), {})
+
+
+def test_a_calibrated_check_tells_points_in_file_and_on_screen(
+    sft_file: Path,
+    tuned: Path,
+    calibration: Fitted,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(check_run, "shipped", lambda: calibration)
+    arguments = ["check", "--file", str(sft_file), "--model", str(tuned), "--dtype", "float32"]
+    arguments += ["--max-new-tokens", "8", "--out", str(tmp_path / "c")]
+    assert run_command(arguments) == 0
+    found = finished(tmp_path / "c").json("check")
+    told = found["expected_effect"]
+    assert told["status"] == "calibrated"
+    buckets = found["knowledge"]["buckets"]
+    # These questions tell the classes as they are.
+    assert told["mix"]["level_0"] == pytest.approx(buckets["unknown"]["value"], abs=1e-4)
+    value = told["outcomes"]["accuracy"]
+    assert value["low"] < value["value"] < value["high"]
+    assert told["fitted_on"]["fingerprint"] == calibration.fingerprint
+    shown = " ".join(capsys.readouterr().out.split())
+    points = f"{100 * value['value']:+.1f}".replace("-", "−")
+    assert f"expected accuracy on other facts of its relations: {points} points" in shown
+    assert "fitted on 144 trainings of a, b, c, d; 40 to 240 examples" in shown
+
+
+def test_a_check_of_another_calibration_is_not_taken_for_this_one(
+    sft_file: Path,
+    tuned: Path,
+    checked: Finished,
+    calibration: Fitted,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(check_run, "shipped", lambda: calibration)
+    with pytest.raises(OtherResult, match="calibration"):
+        run(spec_of(sft_file, tuned, checked.path, hold_back="unknown"))
+
+
 def test_a_limit_asks_about_some_and_leaves_the_others_as_they_are(
     sft_file: Path, tuned: Path, tmp_path: Path
 ) -> None:
@@ -184,7 +241,7 @@ def test_the_command_shows_counts_and_the_first_rows(
     arguments += ["--max-new-tokens", "8", "--hold-back", "unknown", "--out", str(checked.path)]
     assert run_command(arguments) == 0
     shown = capsys.readouterr().out
-    assert "expected effect on accuracy: not calibrated" in shown
+    assert "expected effect on accuracy: " in shown
     assert "recall from questions, prompts per fact: plain (1), few-shot (3)" in shown
     assert "problem: contradiction" in shown
     assert "hold back" in shown

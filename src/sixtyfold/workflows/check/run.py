@@ -82,7 +82,8 @@ def run(spec: CheckSpec) -> Finished:
     with open_stage("check", spec, inputs) as stage:
         if stage.complete:
             return finished(spec.out, "check")
-        recalls = _recalls(stage, read, spec)
+        with stage.timed("probe"):
+            recalls = _recalls(read, spec)
         logp = _scored(stage, read, spec)
         found = Looked(read.file.rows, read.measured, read.problems, recalls, logp)
         table = stage.write_table("rows", rows_table(found, spec.hold_back))
@@ -91,6 +92,18 @@ def run(spec: CheckSpec) -> Finished:
         seen = file_facts(told, asked_how(spec))
         stage.write_json("check", {**told, "expected_effect": expected(fitted, seen)})
         return stage.finish({"rows": table.height}, notes=_notes(read))
+
+
+def knowledge(spec: CheckSpec) -> dict[str, Any] | None:
+    """Return what `check.json` says of the model's knowledge, without the rest of a check.
+
+    Writes `facts` and `probe` in the place of a check; None where the file has no facts. Raises
+    what `run` raises.
+    """
+    read = _read(spec, model_directory(spec.model, spec.revision))
+    found = Looked(read.file.rows, read.measured, read.problems, _recalls(read, spec), {})
+    told = summary(rows_table(found, "none"), found, _protocol(spec, read.asked))
+    return told["knowledge"]  # type: ignore[no-any-return]
 
 
 def plan(spec: CheckSpec) -> dict[str, Any]:
@@ -159,7 +172,7 @@ def _first(keys: Sequence[str], rows: Sequence[int], spec: CheckSpec) -> list[in
     return sorted(rows[at] for at in seeded_order(keys, spec.seed)[: spec.limit])
 
 
-def _recalls(stage: StageDirectory, read: _Read, spec: CheckSpec) -> dict[str, dict[str, Recall]]:
+def _recalls(read: _Read, spec: CheckSpec) -> dict[str, dict[str, Recall]]:
     """Probe the facts by their questions; return form → key → recall."""
     if read.asked is None:
         return {}
@@ -171,8 +184,7 @@ def _recalls(stage: StageDirectory, read: _Read, spec: CheckSpec) -> dict[str, d
             written.write_table("templates", read.asked.templates)
             rows = {"facts": read.asked.facts.height, "templates": read.asked.templates.height}
             written.finish(rows)
-    with stage.timed("probe"):
-        probed = probe(_probe_spec(spec, facts))
+    probed = probe(_probe_spec(spec, facts))
     return recall_by_form(probed.table("probe_prompts"), read.asked.forms)
 
 

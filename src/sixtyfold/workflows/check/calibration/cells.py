@@ -29,6 +29,26 @@ _OF_SUPPLY = frozenset({"short"})
 _TRAINING = ("study", "model", "recipe", "levels", "seed", "grid", "size_label", "learning_rate")
 
 
+def used(results: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows and columns of a results table that cells are made of.
+
+    Raises:
+        BadInput: a column is missing.
+    """
+    missing = [name for name in NEEDED if name not in results.columns]
+    if missing:
+        raise BadInput(
+            f"a results table lacks {', '.join(missing)}; "
+            "give what 'sixtyfold study results --out' wrote"
+        )
+    of_level = pl.col("part").str.starts_with("level ").fill_null(value=False)
+    sets = (pl.col("measure") == "examples") & (pl.col("part").is_null() | of_level)
+    tested = (pl.col("role") == "test") & (pl.col("domain") == "in")
+    whole = (pl.col("measure") == "macro_level") & pl.col("part").is_null()
+    answered = tested & (whole | ((pl.col("measure") == "accuracy") & of_level))
+    return results.select(NEEDED).filter(pl.col("levels").is_not_null() & (sets | answered))
+
+
 def cells_of(results: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Return the cells that trainings asked on test make up.
 
@@ -38,31 +58,38 @@ def cells_of(results: Sequence[pl.DataFrame]) -> pl.DataFrame:
     Returns:
         study, model, recipe (how they were trained, in words), size (examples), levels (as the
         study file names the set), seeds (how many), a share in 0..1 for each of `CLASSES`, and
-        `OUTCOMES` in 0..1, null where test has fewer than 20 facts of a level it needs; sorted.
+        `OUTCOMES` in 0..1, null where test has fewer than 20 facts of a level it needs, and as
+        accuracy_seeds and known_seeds a list, one number a training; sorted.
 
     Raises:
-        BadInput: a column is missing.
+        BadInput: a column is missing, or two studies share a training.
     """
-    for table in results:
-        missing = [name for name in NEEDED if name not in table.columns]
-        if missing:
-            raise BadInput(
-                f"a results table lacks {', '.join(missing)}; "
-                "give what 'sixtyfold study results --out' wrote"
-            )
-    rows = pl.concat([table.select(NEEDED) for table in results]).filter(
-        pl.col("levels").is_not_null()
-    )
+    rows = pl.concat([used(table) for table in results]).unique(maintain_order=True)
     rows = _with_recipe(rows).filter("chosen").rename({"size": "size_label"})
     trainings = _composition(rows).join(_accuracies(rows), on=_TRAINING, nulls_equal=True)
+    trainings = trainings.sort(_TRAINING, nulls_last=True)  # sums in one order, to the last bit
+    _refuse_doubled(trainings)
     # What two grids share stands once for each of them.
-    trainings = trainings.unique(["study", "key"], keep="first", maintain_order=True)
+    trainings = trainings.unique(["study", "recipe", "key"], keep="first", maintain_order=True)
     kept = [*CLASS_NAMES, *OUTCOMES]
     return (
-        trainings.group_by(*BLOCK, "levels")
-        .agg(pl.len().alias("seeds"), pl.col(kept).mean())
+        trainings.group_by(*BLOCK, "levels", maintain_order=True)
+        .agg(
+            pl.len().alias("seeds"),
+            pl.col(kept).mean(),
+            *(pl.col(name).drop_nulls().alias(f"{name}_seeds") for name in OUTCOMES),
+        )
         .sort(*BLOCK, "levels")
     )
+
+
+def _refuse_doubled(trainings: pl.DataFrame) -> None:
+    """Refuse trainings that several studies share: they would count as often."""
+    studies = pl.col("study").unique().sort()
+    shared = trainings.group_by("key").agg(studies).filter(pl.col("study").list.len() > 1)
+    if not shared.is_empty():
+        names = " and ".join(sorted(shared["study"].explode().unique()))
+        raise BadInput(f"the studies {names} share {shared.height} trainings; give one of them")
 
 
 def _with_recipe(rows: pl.DataFrame) -> pl.DataFrame:
@@ -91,9 +118,9 @@ def _rates(rates: pl.Series) -> str:
 
 def _composition(rows: pl.DataFrame) -> pl.DataFrame:
     """Return size and share of each class of every training set whose levels are known."""
-    chosen = rows.filter((pl.col("role") == "select") & (pl.col("measure") == "examples"))
+    chosen = rows.filter(pl.col("measure") == "examples")
     whole = chosen.filter(pl.col("part").is_null())
-    parts = chosen.filter(pl.col("part").str.starts_with("level ")).with_columns(
+    parts = chosen.filter(pl.col("part").is_not_null()).with_columns(
         level=pl.col("part").str.strip_prefix("level ").cast(pl.Int8)
     )
     shares = [
@@ -111,8 +138,8 @@ def _composition(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _accuracies(rows: pl.DataFrame) -> pl.DataFrame:
     """Return `OUTCOMES` of every training, with the key of its answers."""
-    tested = rows.filter((pl.col("role") == "test") & (pl.col("domain") == "in"))
-    is_macro = (pl.col("measure") == "macro_level") & pl.col("part").is_null()
+    tested = rows.filter(pl.col("role") == "test")
+    is_macro = pl.col("measure") == "macro_level"
     well = [f"level {level}" for level in CLASSES["levels_3_4"]]
     is_well = (pl.col("measure") == "accuracy") & pl.col("part").is_in(well)
     value, facts = pl.col("value").filter(is_well), pl.col("n").filter(is_well)

@@ -11,12 +11,10 @@ other. Every error here is of sets, or of models, that the slopes were not fitte
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-
-from sixtyfold.core.statistics import mean_and_half_width
 
 LEVEL = 0.95
 
@@ -29,6 +27,7 @@ class Sets(NamedTuple):
     blocks: (n,), names; sets of one block differ in composition alone.
     groups: (n,), size and levels.
     models: (n,), names.
+    seeds: (n,) of arrays, outcomes of a set's single trainings less their mean.
     """
 
     shares: np.ndarray
@@ -36,6 +35,7 @@ class Sets(NamedTuple):
     blocks: np.ndarray
     groups: np.ndarray
     models: np.ndarray
+    seeds: np.ndarray
 
     def where(self, kept: np.ndarray) -> Sets:
         """Return the sets for which `kept` (n,) is true."""
@@ -65,8 +65,9 @@ class LeftOut(NamedTuple):
 class Errors(NamedTuple):
     """Mean absolute errors on what was left out, and how much smaller than a constant's.
 
-    gain: mean over the folds of a constant's error less the slopes' error; low, high: its 95%
-        interval by the t distribution over the folds, None for a single fold.
+    gain: mean over the folds of a constant's error less the slopes' error.
+    low: what the gain is above with 95% certainty, by the t distribution over the folds; None for
+        a single fold.
     """
 
     folds: int
@@ -75,13 +76,20 @@ class Errors(NamedTuple):
     constant: float
     gain: float
     low: float | None
-    high: float | None
 
 
 def comparable(sets: Sets) -> Sets:
     """Return the sets that have others in their block."""
     names, counts = np.unique(sets.blocks, return_counts=True)
     return sets.where(np.isin(sets.blocks, names[counts > 1]))
+
+
+def arrays(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Return arrays of any lengths as one array of arrays, (n,)."""
+    found = np.empty(len(rows), dtype=object)
+    for at, row in enumerate(rows):
+        found[at] = row
+    return found
 
 
 def slopes_of(sets: Sets) -> np.ndarray:
@@ -120,32 +128,52 @@ def left_out(sets: Sets, folds: np.ndarray, shares: np.ndarray | None = None) ->
     return LeftOut(folds, departures(sets, sets.outcomes), predicted, slopes)
 
 
+def single(found: LeftOut, sets: Sets) -> LeftOut:
+    """Return the single trainings of left-out sets, one after the other.
+
+    Args:
+        found: what was left out, means over seeds.
+        sets: the same sets.
+    """
+    counts = [len(each) for each in sets.seeds]
+    return LeftOut(
+        np.repeat(found.folds, counts),
+        np.repeat(found.actual, counts) + np.concatenate(sets.seeds),
+        np.repeat(found.predicted, counts),
+        found.slopes,
+    )
+
+
 def errors_of(found: LeftOut) -> Errors:
     """Return the errors of left-out sets; folds count alike in the gain."""
     constant, own = np.abs(found.actual), found.residuals
     names = np.unique(found.folds)
     gains = np.array([(constant - own)[found.folds == fold].mean() for fold in names])
-    low = high = None
-    if len(gains) > 1:
-        mean, half = mean_and_half_width(gains)
-        low, high = mean - half, mean + half
     return Errors(
         len(gains), len(own), float(own.mean()), float(constant.mean()),
-        float(gains.mean()), low, high,
+        float(gains.mean()), _lower_bound(gains) if len(gains) > 1 else None,
     )  # fmt: skip
 
 
+def _lower_bound(values: np.ndarray) -> float:
+    """Return the one-sided 95% bound of a mean, by the t distribution."""
+    from scipy import stats
+
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean() - stats.t.ppf(LEVEL, len(values) - 1) * error)
+
+
 def interval(found: LeftOut, moved: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Return an interval for the outcome of a new set: CV+, its folds what was left out.
+    """Return an interval for the outcome of a new training: CV+, its folds what was left out.
 
     Barber, Candès, Ramdas and Tibshirani 2021, "Predictive inference with the jackknife+", §3: the
     prediction of every fold's slopes, less and plus every residual of that fold, cut at the ends.
-    It covers `level` where the new set is one like those left out; how often it did is counted.
+    It covers `level` where the new one is like those left out; how often it did is counted.
 
     Args:
-        found: sets left out, n of them.
+        found: trainings left out, n of them.
         moved: (2,), departure of the new set's shares.
-        level: share of new sets to be covered.
+        level: share of new trainings to be covered.
     """
     centres = np.array([moved @ found.slopes[str(fold)] for fold in found.folds])
     lows, highs = np.sort(centres - found.residuals), np.sort(centres + found.residuals)
@@ -154,8 +182,8 @@ def interval(found: LeftOut, moved: np.ndarray, level: float = LEVEL) -> tuple[f
     return float(lows[at]), float(highs[len(highs) - 1 - at])
 
 
-def covered(sets: Sets, shares: np.ndarray | None = None) -> Iterator[bool]:
-    """Yield for every set of every model whether the interval made without that model holds it.
+def covered(sets: Sets, shares: np.ndarray | None = None) -> np.ndarray:
+    """Return how many trainings of each set, (n,), the interval made without its model holds.
 
     Args:
         sets: comparable ones, of three models or more.
@@ -163,9 +191,12 @@ def covered(sets: Sets, shares: np.ndarray | None = None) -> Iterator[bool]:
     """
     actual = departures(sets, sets.outcomes)
     moved = departures(sets, sets.shares if shares is None else shares)
+    held = np.zeros(len(actual), dtype=int)
     for model in np.unique(sets.models):
         rest = sets.where(sets.models != model)
-        found = left_out(rest, rest.models)
+        found = single(left_out(rest, rest.models), rest)
         for at in np.flatnonzero(sets.models == model):
             low, high = interval(found, moved[at])
-            yield bool(low <= actual[at] <= high)
+            trainings = actual[at] + sets.seeds[at]
+            held[at] = ((low <= trainings) & (trainings <= high)).sum()
+    return held

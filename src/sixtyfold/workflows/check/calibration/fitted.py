@@ -24,18 +24,17 @@ class Tested(_Part):
     constant: float
     gain: float
     low: float | None
-    high: float | None
 
 
 class Coverage(_Part):
-    """How many left-out sets the interval held that was made without their model."""
+    """How many left-out trainings the interval held that was made without their model."""
 
     covered: int
-    sets: int
+    trainings: int
 
 
 class Fold(_Part):
-    """Slopes fitted without a model, and how far its sets fell from them."""
+    """Slopes fitted without a model, and how far its trainings fell from them."""
 
     model: str
     slopes: tuple[float, float]
@@ -68,7 +67,7 @@ class Outcome(_Part):
 
 
 class Source(_Part):
-    """A file that was fitted on."""
+    """A table that was fitted on: its place in the repository, and what it holds."""
 
     name: str
     sha256: str

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from sixtyfold.core.errors import BadInput
+from sixtyfold.core.levels import LEVELS
 from sixtyfold.workflows.check.calibration.cells import CLASSES
 from sixtyfold.workflows.check.knowledge import BUCKETS
 
@@ -22,13 +23,15 @@ LEAST_SPREAD = 0.25
 """A model can be asked if facts of levels 3 and 4 and facts of level 0 differ by this much, as the
 share that would have to change its bucket."""
 _SUM_WEIGHT = 1e3  # shares sum to 1: an equation that least squares must all but fulfil
-_NEEDED = ("study", "model", "levels", "facts", "protocol", "fingerprint", *BUCKETS)
+_LEVELS = tuple(f"level_{level}" for level in LEVELS)
+_NEEDED = ("study", "model", "levels", "facts", "protocol", "fingerprint", *BUCKETS, *_LEVELS)
 
 
 class Asked(NamedTuple):
     """A study's model, asked about facts of each class.
 
-    rows: what questions said of each kind of training set (levels, and `BUCKETS`, shares 0..1).
+    rows: what questions said of each kind of training set: `BUCKETS`, and the truth, shares of
+        level_0 to level_4; all 0..1.
     link: (buckets, classes), share of the facts of a class that come out in a bucket.
     """
 

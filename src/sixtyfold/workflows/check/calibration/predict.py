@@ -155,16 +155,27 @@ def effect_lines(found: Mapping[str, Any]) -> list[str]:
         if not told["calibrated"]:
             lines.append(f"expected {WORDS[name]}: not calibrated ({told['why']})")
             continue
-        sets, models = told["left_out_sets"], told["left_out_models"]
-        lines.append(
-            f"expected {WORDS[name]}: {_points(told['value'])} points (95% interval "
-            f"{_points(told['low'])} to {_points(told['high'])}) against the mean set of the "
-            f"studies; mean error on left-out sets {100 * sets['error']:.1f} (a constant: "
-            f"{100 * sets['constant']:.1f}), on left-out models {100 * models['error']:.1f} "
-            f"({100 * models['constant']:.1f}); the interval held {told['coverage']['covered']} of "
-            f"{told['coverage']['sets']} left-out sets"
-        )
+        lines.append(f"expected {WORDS[name]}: {_told(told)}")
     return [*lines, *_origin(found)]
+
+
+def _told(told: Mapping[str, Any]) -> str:
+    """Return a number with its interval and with what such numbers missed by."""
+    parts = {
+        "sets": told["left_out_sets"],
+        "models": told["left_out_models"],
+        "models told by questions": told["left_out_models_asked"],
+    }
+    errors = ", ".join(
+        f"on left-out {words} {100 * each['error']:.1f} (a constant: {100 * each['constant']:.1f})"
+        for words, each in parts.items()
+    )
+    held = told["coverage"]
+    return (
+        f"{_points(told['value'])} points (95% interval {_points(told['low'])} to "
+        f"{_points(told['high'])}) against the mean set of the studies; mean error {errors}; "
+        f"intervals held {held['covered']} of {held['trainings']} left-out trainings"
+    )
 
 
 def _origin(found: Mapping[str, Any]) -> list[str]:
