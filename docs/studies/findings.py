@@ -21,6 +21,7 @@ import polars as pl
 import yaml
 
 from sixtyfold.core.errors import BadInput, SixtyfoldError
+from sixtyfold.core.statistics import mean_and_half_width
 from sixtyfold.study.run import contrast, open_study, repairs, results
 from sixtyfold.study.spec import (
     SqlSpec,
@@ -52,13 +53,30 @@ def collect(studies: Sequence[str]) -> None:
         tables = {"numbers": _numbers(file), "contrasts": _contrasts(file, asked[name])}
         if any(role.startswith("search") for role in _roles(file)):
             tables["repairs"] = repairs(StudyRepairsSpec(file=file))
+        store = open_study(StudySpec(file=file)).store.url
         for table, query in asked[name]["queries"].items():
-            store = open_study(StudySpec(file=file)).store.url
             tables[table] = ask(SqlSpec(query=query.format(study=name), store=store))
+        if "exposures" in asked[name]:
+            tables["exposures"] = _recalls(name, store, Path(asked[name]["exposures"]))
         for table, rows in tables.items():
             path = DATA / f"{name}-{table}.parquet"
             _plain(rows).write_parquet(path, compression="zstd", compression_level=12)
             sys.stderr.write(f"{path}: {rows.height} rows, {path.stat().st_size / 1e3:.0f} kB\n")
+
+
+def _recalls(study: str, store: str, exposures: Path) -> pl.DataFrame:
+    """Return the mean recall of planted facts by how often they were seen, with 95% intervals."""
+    query = (
+        "select model, fact_id, recall, level from probe join cells using (key, stage) "
+        f"where study = '{study}' and role = 'probe' and grid = 'base'"
+    )
+    facts = ask(SqlSpec(query=query, store=store)).join(pl.read_parquet(exposures), on="fact_id")
+    rows = []
+    for (model, times), seen in facts.group_by("model", "times_seen", maintain_order=True):
+        mean, half = mean_and_half_width(seen["recall"].to_numpy())
+        bounds = {"value": mean, "low": max(0.0, mean - half), "high": min(1.0, mean + half)}
+        rows.append({"model": model, "times_seen": times, "facts": seen.height, **bounds})
+    return pl.DataFrame(rows).sort("model", "times_seen")
 
 
 def _plain(rows: pl.DataFrame) -> pl.DataFrame:
