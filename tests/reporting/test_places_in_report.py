@@ -20,7 +20,7 @@ def test_where_the_most_changed_weights_lie() -> None:
     )
     nothing = Results(**dict.fromkeys(Results._fields))
     section = moved(nothing._replace(places=places))
-    assert "top 10% by r over 2 layers: 25.00% (layer 1) to 75.00% (layer 0)." in section.text
+    assert "Top 10% by r over 2 layers: 25.00% (layer 1) to 75.00% (layer 0)." in section.text
     (table,) = section.tables
     assert table.columns == ["block", "of the top 10%", "of all weights", "of its own weights"]
     assert table.rows == [["q", "75.00%", "25.00%", "30.00%"], ["up", "25.00%", "75.00%", "3.33%"]]

@@ -1,14 +1,15 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("report-data").textContent);
+  const charts = JSON.parse(document.getElementById("charts").textContent);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const views = new Map();
 
   // Colours of text and lines come from the style sheet, so light and dark are told once.
   const colour = (name) =>
     getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   const config = () => ({
-    background: "transparent",
+    background: colour("--card"),
     font: "system-ui, sans-serif",
     view: { stroke: null },
     axis: {
@@ -18,79 +19,63 @@
     },
     legend: {
       labelColor: colour("--ink"), titleColor: colour("--soft"), titleFontWeight: "normal",
-      labelFontSize: 12, orient: "top",
+      labelFontSize: 12, orient: "top", columns: window.innerWidth < 640 ? 1 : 7,
     },
+    text: { color: colour("--ink") },
   });
 
-  const draw = () =>
-    document.querySelectorAll("[data-chart]").forEach((box) => {
-      window.vegaEmbed(box, data.charts[box.dataset.chart], {
-        ast: true, // expressions are interpreted: the page allows no eval
-        mode: "vega-lite",
-        renderer: "svg",
-        config: config(),
-        tooltip: { theme: dark.matches ? "dark" : "light" },
-        actions: { export: true, source: false, compiled: false, editor: false },
-        downloadFileName: box.dataset.chart,
-      });
+  const draw = async (box) => {
+    const name = box.dataset.chart;
+    const drawn = await window.vegaEmbed(box, charts[name], {
+      ast: true, // expressions are interpreted: the page allows no eval
+      mode: "vega-lite",
+      renderer: "svg",
+      config: config(),
+      tooltip: { theme: dark.matches ? "dark" : "light" },
+      actions: false,
     });
-
-  const choice = (table, index) => {
-    const name = data.facts.columns[index];
-    const values = [...new Set(data.facts.rows.map((row) => row[index]))].sort();
-    const label = document.createElement("label");
-    label.textContent = `${name} `;
-    const select = document.createElement("select");
-    select.append(new Option("all", ""));
-    values.forEach((value) => select.append(new Option(String(value), String(value))));
-    select.addEventListener("change", () => {
-      const column = table.column(index);
-      if (select.value === "") column.search("").draw();
-      else column.search((cell) => String(cell) === select.value).draw();
-    });
-    label.append(select);
-    return label;
+    views.set(name, drawn.view);
+    box.dataset.drawn = "yes";
   };
 
-  // Cells are text. DataTables puts what it searches through innerHTML to decode entities, so that
-  // is escaped as well.
-  const escaped = (value) => {
-    const holder = document.createElement("span");
-    holder.textContent = value === null ? "" : String(value);
-    return holder.innerHTML;
-  };
-  const cell = (value, type) => {
-    if (type === "display") return `<bdi>${escaped(value)}</bdi>`;
-    if (type === "filter") return escaped(value);
-    return value;
-  };
-  const kind = (index) =>
-    data.facts.rows.every((row) => typeof row[index] !== "string") ? "num" : "string";
-
-  const facts = async () => {
-    if (!data.facts) return;
-    const text = document.getElementById("datatables").textContent;
-    const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-    const { jQuery } = await import(address);
-    URL.revokeObjectURL(address);
-    document.documentElement.classList.toggle("dark", dark.matches);
-    const table = jQuery("#facts-table").DataTable({
-      data: data.facts.rows,
-      columns: data.facts.columns.map((title, index) => ({ title, render: cell, type: kind(index) })),
-      deferRender: true,
-      autoWidth: false,
-      order: [],
-      pageLength: 25,
-      layout: { topStart: "pageLength", topEnd: "search", bottomStart: "info", bottomEnd: "paging" },
-    });
-    const filters = document.getElementById("facts-filters");
-    data.facts.filters.forEach((index) => filters.append(choice(table, index)));
+  // One after the other with a pause between, so that the page answers meanwhile.
+  const drawAll = async () => {
+    for (const box of document.querySelectorAll("[data-chart]")) {
+      await draw(box);
+      await new Promise((resolve) => setTimeout(resolve));
+    }
   };
 
-  draw();
-  facts();
-  dark.addEventListener("change", () => {
-    document.documentElement.classList.toggle("dark", dark.matches);
-    draw();
-  });
+  const save = (address, name) => {
+    const link = document.createElement("a");
+    link.href = address;
+    link.download = name;
+    link.click();
+  };
+  const picture = async (name, kind) =>
+    save(await views.get(name).toImageURL(kind, kind === "png" ? 2 : 1), `${name}.${kind}`);
+  const numbers = (name) => {
+    const rows = charts[name].data.values;
+    const columns = Object.keys(rows[0] || {});
+    window.sixtyfoldSaveCsv(name, columns, rows.map((row) => columns.map((key) => row[key])));
+  };
+
+  const tools = (holder) => {
+    const name = holder.dataset.tools;
+    const about = holder.parentElement.querySelector("figcaption").textContent;
+    const ways = { PNG: () => picture(name, "png"), SVG: () => picture(name, "svg"), CSV: () => numbers(name) };
+    for (const [kind, act] of Object.entries(ways)) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = kind;
+      button.setAttribute("aria-label", `${kind}: save this ${kind === "CSV" ? "chart's data" : "chart"}. ${about}`);
+      button.addEventListener("click", act);
+      holder.append(button);
+    }
+  };
+
+  const later = (act) => requestAnimationFrame(() => setTimeout(act));
+  document.querySelectorAll("[data-tools]").forEach(tools);
+  later(drawAll);
+  dark.addEventListener("change", drawAll);
 })();

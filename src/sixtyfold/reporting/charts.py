@@ -37,7 +37,7 @@ def levels_chart(rows: Sequence[Row]) -> dict[str, Any]:
     Args:
         rows: level (text), facts, mass.
     """
-    base = _chart(rows).encode(x=alt.X("level:N", title="level", axis=alt.Axis(labelAngle=0)))
+    base = plain_chart(rows).encode(x=alt.X("level:N", title="level", axis=alt.Axis(labelAngle=0)))
     bars = base.mark_bar(color=BLUE, opacity=0.75).encode(
         y=alt.Y("facts:Q", title="test facts"),
         tooltip=["level:N", "facts:Q", alt.Tooltip("mass:Q", format=".1f")],
@@ -46,7 +46,7 @@ def levels_chart(rows: Sequence[Row]) -> dict[str, Any]:
         y=alt.Y("mass:Q", title="test facts"),
         tooltip=["level:N", "facts:Q", alt.Tooltip("mass:Q", format=".1f")],
     )
-    return _finish(bars + ticks, "Test facts per level, and the sum of level probabilities", 240)
+    return finish(bars + ticks, "Test facts per level, and the sum of level probabilities", 240)
 
 
 def relation_levels_chart(rows: Sequence[Row]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def relation_levels_chart(rows: Sequence[Row]) -> dict[str, Any]:
         rows: relation, level (text), facts.
     """
     bars = (
-        _chart(rows)
+        plain_chart(rows)
         .mark_bar()
         .encode(
             y=alt.Y("relation:N", title=None, axis=alt.Axis(labelLimit=220)),
@@ -66,7 +66,7 @@ def relation_levels_chart(rows: Sequence[Row]) -> dict[str, Any]:
             tooltip=["relation:N", "level:N", "facts:Q"],
         )
     )
-    return _finish(bars, "Share of levels per relation", alt.Step(24))
+    return finish(bars, "Share of levels per relation", 24 * _count(rows, "relation"))
 
 
 def accuracy_chart(rows: Sequence[Row], group: str, title: str) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def accuracy_chart(rows: Sequence[Row], group: str, title: str) -> dict[str, Any
         title: what the chart shows.
     """
     models = [name for name in MODEL_COLOURS if any(row["model"] == name for row in rows)]
-    base = _chart(rows).encode(
+    base = plain_chart(rows).encode(
         y=alt.Y("group:N", title=group, axis=alt.Axis(labelLimit=220)),
         yOffset=alt.YOffset("model:N", sort=models),
         color=alt.Color(
@@ -105,8 +105,7 @@ def accuracy_chart(rows: Sequence[Row], group: str, title: str) -> dict[str, Any
         x=alt.X("value:Q", scale=scale, axis=axis),
         shape=alt.Shape("model:N", title=None, scale=shapes),
     )
-    step = alt.Step(14, **{"for": "offset"}) if len(models) < 3 else alt.Step(12)
-    return _finish(rules + dots, title, step)
+    return finish(rules + dots, title, (10 + 13 * len(models)) * _count(rows, "group"))
 
 
 def concentration_chart(rows: Sequence[Row]) -> dict[str, Any]:
@@ -117,7 +116,7 @@ def concentration_chart(rows: Sequence[Row]) -> dict[str, Any]:
     """
     series = sorted({row["series"] for row in rows})
     lines = (
-        _chart(rows)
+        plain_chart(rows)
         .mark_line(point=True, strokeWidth=2)
         .encode(
             x=alt.X(
@@ -131,17 +130,22 @@ def concentration_chart(rows: Sequence[Row]) -> dict[str, Any]:
                 axis=alt.Axis(format="%"),
                 scale=alt.Scale(domain=[0, 1]),
             ),
-            color=alt.Color("series:N", title=None, scale=_scale(series, SERIES_COLOURS)),
+            color=alt.Color("series:N", title=None, scale=series_scale(series, SERIES_COLOURS)),
             strokeDash=alt.StrokeDash(
                 "kind:N",
                 title=None,
                 scale=alt.Scale(domain=["update", "null"], range=[[1, 0], [5, 4]]),
-                legend=alt.Legend(symbolType="stroke", symbolSize=300, symbolStrokeColor="#888888"),
+                legend=alt.Legend(
+                    symbolType="stroke",
+                    symbolSize=300,
+                    symbolStrokeColor="#888888",
+                    symbolStrokeWidth=2,
+                ),
             ),
             tooltip=["series:N", "kind:N", "percent:Q", alt.Tooltip("share:Q", format=".1%")],
         )
     )
-    return _finish(lines, "Concentration of the update next to its null", 300)
+    return finish(lines, "Concentration of the update next to its null", 300)
 
 
 def update_map_chart(rows: Sequence[Row]) -> dict[str, Any]:
@@ -152,10 +156,10 @@ def update_map_chart(rows: Sequence[Row]) -> dict[str, Any]:
     """
     order = ["q", "k", "v", "qkv", "o", "gate", "up", "gate_up", "down", "router", "norm"]
     cells = (
-        _chart(rows)
+        plain_chart(rows)
         .mark_rect()
         .encode(
-            x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0)),
+            x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0, labelOverlap="greedy")),
             y=alt.Y("block:N", title=None, sort=order),
             color=alt.Color(
                 "rms:Q",
@@ -171,7 +175,7 @@ def update_map_chart(rows: Sequence[Row]) -> dict[str, Any]:
             ],
         )
     )
-    return _finish(cells, "Size of the update by layer and block", alt.Step(24))
+    return finish(cells, "Size of the update by layer and block", 24 * _count(rows, "block"))
 
 
 def restoration_chart(rows: Sequence[Row]) -> dict[str, Any]:
@@ -182,7 +186,7 @@ def restoration_chart(rows: Sequence[Row]) -> dict[str, Any]:
     """
     axis = alt.Axis(format="%")
     families = sorted({row["family"] for row in rows})
-    base = _chart(rows).encode(
+    base = plain_chart(rows).encode(
         x=alt.X(
             "remaining_norm:Q",
             title="remaining update (share of its norm)",
@@ -192,7 +196,7 @@ def restoration_chart(rows: Sequence[Row]) -> dict[str, Any]:
         color=alt.Color(
             "family:N",
             title=None,
-            scale=_scale(families, SERIES_COLOURS),
+            scale=series_scale(families, SERIES_COLOURS),
         ),
         tooltip=[
             "family:N",
@@ -210,7 +214,7 @@ def restoration_chart(rows: Sequence[Row]) -> dict[str, Any]:
     lines = base.mark_line(strokeWidth=1.5).encode(y=y)
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(
         y=y,
-        shape=alt.Shape("family:N", title=None, scale=_scale(families, SERIES_SHAPES)),
+        shape=alt.Shape("family:N", title=None, scale=series_scale(families, SERIES_SHAPES)),
     )
     ring = (
         base.transform_filter("datum.chosen")
@@ -220,44 +224,57 @@ def restoration_chart(rows: Sequence[Row]) -> dict[str, Any]:
     drawn = lines + dots + ring
     if len(families) <= _MOST_WITH_INTERVALS:
         drawn = rules + drawn
-    return _finish(drawn, "Repair candidates on dev; the ring is chosen", 320)
+    return finish(drawn, "Repair candidates on dev; the ring is chosen", 320)
 
 
 def drift_chart(rows: Sequence[Row]) -> dict[str, Any]:
-    """Strips of token drift, one per outcome of the fact.
+    """Spread of token drift, one box per outcome of the fact.
 
     Args:
-        rows: state, kl (nats), relation.
+        rows: state, n, and the drift in nats at five quantiles: least, quarter, median, upper,
+            most.
     """
-    marks = (
-        _chart(rows)
-        .mark_tick(opacity=0.6, color=BLUE)
-        .encode(
-            y=alt.Y("state:N", title=None, sort=["kept", "lost", "gained", "never"]),
-            x=alt.X(
-                "kl:Q",
-                title="KL(tuned ‖ base), nats",
-                scale=alt.Scale(type="symlog"),
-                axis=alt.Axis(tickCount=5),
-            ),
-            tooltip=["state:N", "relation:N", alt.Tooltip("kl:Q", format=".3f")],
-        )
+    scale = alt.Scale(type="symlog")
+    axis = alt.Axis(tickCount=5)
+    quantiles = [alt.Tooltip(f"{name}:Q", format=".3f")
+                 for name in ("least", "quarter", "median", "upper", "most")]  # fmt: skip
+    base = plain_chart(rows).encode(
+        y=alt.Y("state:N", title=None, sort=["kept", "lost", "gained", "never"]),
+        tooltip=["state:N", "n:Q", *quantiles],
     )
-    return _finish(marks, "Token drift per fact, by what happened to the answer", alt.Step(36))
+    title = "KL(tuned ‖ base), nats"
+    lines = base.mark_rule(strokeWidth=2, color=BLUE).encode(
+        x=alt.X("least:Q", title=title, scale=scale, axis=axis), x2="most:Q"
+    )
+    boxes = base.mark_bar(size=16, color=BLUE).encode(
+        x=alt.X("quarter:Q", scale=scale), x2="upper:Q"
+    )
+    ticks = base.mark_tick(size=22, thickness=4, color=ORANGE).encode(
+        x=alt.X("median:Q", scale=scale)
+    )
+    height = 36 * _count(rows, "state")
+    described = "Token drift per fact, by what happened to the answer"
+    return finish(lines + boxes + ticks, described, height)
 
 
-def _scale(series: Sequence[str], values: Sequence[str]) -> Any:
+def _count(rows: Sequence[Row], name: str) -> int:
+    return len({row[name] for row in rows})
+
+
+def series_scale(series: Sequence[str], values: Sequence[str]) -> Any:
     """Give every series a value of its own; what comes after the last begins anew."""
     return alt.Scale(
         domain=list(series), range=[values[place % len(values)] for place in range(len(series))]
     )
 
 
-def _chart(rows: Sequence[Row]) -> Any:
+def plain_chart(rows: Sequence[Row]) -> Any:
+    """Return a chart of rows, without a mark."""
     return alt.Chart(alt.Data(values=list(rows)))
 
 
-def _finish(chart: Any, description: str, height: Any) -> dict[str, Any]:
+def finish(chart: Any, description: str, height: int) -> dict[str, Any]:
+    """Return the specification: as wide as its box, `height` pixels high, with a description."""
     # `description` becomes the aria-label of the drawing.
     finished = chart.properties(
         width="container",

@@ -1,36 +1,51 @@
-"""The searchable table: every test fact with what each model said."""
+"""What was lost and gained: every test fact with what each model said."""
 
 from __future__ import annotations
 
 import polars as pl
 
-from sixtyfold.reporting.page import FactTable
+from sixtyfold.reporting.packed import Cells, packed_within
+from sixtyfold.reporting.page import LongTable, Section
 from sixtyfold.reporting.results import Results
 from sixtyfold.reporting.untrusted import visible
+from sixtyfold.workflows.console import transition_words
 
 NAMES = {"best": "base", "tuned": "tuned", "restored": "restored"}
+FILTERS = ("state", "domain", "relation", "level")
+EXPLAINED = (
+    "Every test fact with its accepted answers and what each model said (✓ right, ✗ wrong). Choose "
+    "a state to see what was lost or gained; search looks at every column. Control characters and "
+    "text-direction marks are spelled out."
+)
+_FIRST = ("lost", "gained", "kept", "never")
 
 
-def fact_table(results: Results) -> FactTable | None:
-    """Return the rows of the table, facts that were lost first.
-
-    The state compares base (best prompt) with tuned; where there is a restored model, a lost fact
-    it answers is "lost, restored".
-
-    Returns:
-        The table, or None without the answers of two models.
-    """
+def lost_and_gained(results: Results) -> Section:
+    """Fact by fact: what the base (best prompt) and the tuned model answered, lost facts first."""
+    title = "What was lost and gained"
     present = [name for name in NAMES if name in results.answers]
     if len(present) < 2:
-        return None
-    rows = _joined(results, present).to_dicts()
-    shown = sorted((_row(row, present) for row in rows), key=_first_lost)
-    columns = ["state", "domain", "relation", "level", "recall", "question", "accepted",
-               *(NAMES[name] for name in present)]  # fmt: skip
-    return FactTable(columns, shown, filters=[0, 1, 2, 3])
+        missing = "Not in this run: finished test answers of two models ('sixtyfold evaluate')."
+        return Section("facts", title, missing=missing)
+    names = {
+        "base_to_tuned": "Best-prompted base to tuned",
+        "tuned_to_restored": "Tuned to restored",
+    }
+    counts = results.summary["transitions"]
+    text = [
+        f"{words}: {transition_words(counts[key])}."
+        for key, words in names.items()
+        if counts[key] is not None
+    ]
+    joined = _joined(results, present)
+    found = packed_within(lambda longest: _columns(joined, present, longest), FILTERS)
+    left_out = [] if found.left_out is None else [found.left_out]
+    table = LongTable("facts", "Facts and answers", found.text)
+    return Section("facts", title, [*text, EXPLAINED, *left_out], long_tables=[table])
 
 
 def _joined(results: Results, present: list[str]) -> pl.DataFrame:
+    """One row per fact that all models answered: facts that were lost first, then gained."""
     table = results.answers[present[0]].select("fact_id", "relation", "domain", "prompt", "level")
     for name in present:
         side = results.answers[name].select(
@@ -48,32 +63,51 @@ def _joined(results: Results, present: list[str]) -> pl.DataFrame:
         table = table.join(results.probed.select("fact_id", "recall"), on="fact_id", how="left")
     else:
         table = table.with_columns(recall=pl.lit(None, dtype=pl.Float64))
-    return table.sort("fact_id")
+    changed = _changed(present[0], present[1])
+    first = changed.replace_strict(list(_FIRST), list(range(len(_FIRST))), return_dtype=pl.Int8)
+    return table.with_columns(changed=changed, first=first).sort("first", "fact_id")
 
 
-def _row(row: dict[str, object], present: list[str]) -> list[str | float | int | None]:
-    recall, objects = row["recall"], row["objects"]
-    return [
-        _state(row, present),
-        str(row["domain"]),
-        visible(str(row["relation"])),
-        "–" if row["level"] is None else str(row["level"]),
-        round(recall, 3) if isinstance(recall, float) else None,
-        visible(str(row["question"])),
-        visible("; ".join(objects) if isinstance(objects, list) else ""),
-        *(f"{'✓' if row[f'hit_{name}'] else '✗'} {visible(str(row[f'answer_{name}'] or ''))}"
-          for name in present),
-    ]  # fmt: skip
+def _changed(before: str, after: str) -> pl.Expr:
+    one, other = pl.col(f"hit_{before}"), pl.col(f"hit_{after}")
+    state = pl.when(one & other).then(pl.lit("kept")).when(one).then(pl.lit("lost"))
+    return state.when(other).then(pl.lit("gained")).otherwise(pl.lit("never"))
 
 
-def _state(row: dict[str, object], present: list[str]) -> str:
-    first, second = row[f"hit_{present[0]}"], row[f"hit_{present[1]}"]
-    states = {(True, True): "kept", (True, False): "lost", (False, True): "gained"}
-    state = states.get((bool(first), bool(second)), "never")
-    if len(present) == 3 and second != row["hit_restored"]:
-        return f"{state}, {'restored' if row['hit_restored'] else 'broken again'}"
-    return state
+def _columns(joined: pl.DataFrame, present: list[str], longest: int) -> dict[str, Cells]:
+    def texts(name: str) -> list[str]:
+        return [visible(text, longest) for text in joined[name]]
+
+    levels = ["–" if level is None else str(level) for level in joined["level"]]
+    accepted = [visible(names, longest) for names in joined["objects"].list.join("; ")]
+    return {
+        "state": _states(joined, present),
+        "domain": texts("domain"),
+        "relation": texts("relation"),
+        "level": levels,
+        "recall": joined["recall"].round(3).to_list(),
+        "question": texts("question"),
+        "accepted": accepted,
+        **{
+            NAMES[name]: [
+                f"{'✓' if hit else '✗'} {text}"
+                for hit, text in zip(joined[f"hit_{name}"], texts(f"answer_{name}"), strict=True)
+            ]
+            for name in present
+        },
+    }
 
 
-def _first_lost(row: list[str | float | int | None]) -> int:
-    return ["lost", "gain", "kept", "neve"].index(str(row[0])[:4])
+def _states(joined: pl.DataFrame, present: list[str]) -> list[str]:
+    """What tuning changed; where there is a restored model, also what that changed."""
+    if len(present) < 3:
+        return joined["changed"].to_list()
+    tuned, restored = pl.col(f"hit_{present[1]}"), pl.col("hit_restored")
+    again = (
+        pl.when(tuned == restored)
+        .then(pl.lit(""))
+        .when(restored)
+        .then(pl.lit(", restored"))
+        .otherwise(pl.lit(", broken again"))
+    )
+    return joined.select(pl.col("changed") + again).to_series().to_list()

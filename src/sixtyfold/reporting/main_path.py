@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
 from sixtyfold.core.atomic_files import read_json, write_json
 from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
 from sixtyfold.core.models import model_directory
+from sixtyfold.core.verbosity import tell
 from sixtyfold.reporting.run import write_report
 from sixtyfold.workflows.run import run as walk
 from sixtyfold.workflows.run_spec import RunSpec
@@ -30,8 +30,7 @@ def run(spec: RunSpec) -> dict[str, Any]:
     start = time.monotonic()
 
     def announce(step: str) -> None:
-        sys.stderr.write(f"[{time.monotonic() - start:5.0f} s] {step}\n")
-        sys.stderr.flush()
+        tell(f"[{time.monotonic() - start:5.0f} s] {step}")
 
     summary = walk(spec, announce)
     announce("report")

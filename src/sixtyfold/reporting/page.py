@@ -41,6 +41,22 @@ class Figure(NamedTuple):
     data: Table
 
 
+class LongTable(NamedTuple):
+    """A table of any length: searched, filtered, sorted and paged in the browser."""
+
+    name: str
+    caption: str
+    packed: str
+    """What `packed.py` made of its columns."""
+
+
+class Point(NamedTuple):
+    """A sentence of a list and the numbers it rests on, each in words."""
+
+    sentence: str
+    evidence: Sequence[str] = ()
+
+
 class Section(NamedTuple):
     """A part of the page; `missing` says which stage would fill it."""
 
@@ -50,15 +66,12 @@ class Section(NamedTuple):
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
     missing: str | None = None
-
-
-class FactTable(NamedTuple):
-    """The searchable table: one row per test fact, cells as text or numbers."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str | float | int | None]]
-    filters: Sequence[int]
-    """Indices of the columns with a choice above the table."""
+    points: Sequence[tuple[str, Sequence[Point]]] = ()
+    """Lists with their headings."""
+    long_tables: Sequence[LongTable] = ()
+    commands: Sequence[str] = ()
+    files: Sequence[tuple[str, str]] = ()
+    """Name and text of files that are shown folded."""
 
 
 class Page(NamedTuple):
@@ -68,17 +81,13 @@ class Page(NamedTuple):
     tiles: Sequence[tuple[str, str, str]]
     """Heading, number, interval or note."""
     sections: Sequence[Section]
-    facts: FactTable | None
-    repeat: Sequence[tuple[str, str]]
-    """Stage, its manifest as JSON text."""
-    commands: Sequence[str]
 
 
 def render(page: Page) -> str:
     """Return the page as HTML; equal pages give equal text.
 
     Raises:
-        SixtyfoldError: the style sheet of the installed itables would load something.
+        SixtyfoldError: what the installed itables holds is not what is expected here.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sixtyfold.reporting", "."),
@@ -87,19 +96,17 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    figures = [figure for section in page.sections for figure in section.figures]
-    data = {"charts": {figure.name: figure.chart for figure in figures}, "facts": None}
-    if page.facts is not None:
-        data["facts"] = page.facts._asdict()
-    vega, tables, own = chart_script(), table_script(), _own("page.js")
+    sections = page.sections
+    charts = {figure.name: figure.chart for section in sections for figure in section.figures}
+    tables = [table for section in sections for table in section.long_tables]
+    scripts = [chart_script(), table_script(), _own("charts.js"), _own("long_tables.js")]
     return environment.get_template("page.html.j2").render(
         page=page,
-        data=_trusted(script_json(data)),
+        charts=_trusted(script_json(charts)),
+        tables=tables,
         style=_trusted(_table_style() + _own("page.css")),
-        vega=_trusted(vega),
-        tables=_trusted(tables),
-        own=_trusted(own),
-        hashes=[_hash(script) for script in (vega, own)],
+        scripts=[_trusted(script) for script in scripts],
+        hashes=[_hash(script) for script in scripts],
     )
 
 
@@ -111,9 +118,21 @@ def chart_script() -> str:
 
 @cache
 def table_script() -> str:
-    """Return DataTables as one module (from itables), comments at its end removed."""
+    """Return DataTables (from itables) as one script that sets `window.jQuery`.
+
+    Raises:
+        SixtyfoldError: the bundle of the installed itables exports no jQuery.
+    """
     text = resources.files("itables").joinpath("html/dt_bundle.js").read_text(encoding="utf-8")
-    return _inside_script(text)
+    # A module of a page that may load nothing cannot be imported; a script can be run.
+    body, *exports = re.split(r"\bexport\s*\{([^}]*)\};", text)
+    found = re.search(r"([\w$]+) as jQuery", exports[0]) if len(exports) == 2 else None
+    if found is None:
+        raise SixtyfoldError(
+            "the script of the installed itables exports no jQuery; "
+            "install the version that constraints.txt names"
+        )
+    return _inside_script(f'(() => {{"use strict";{body}\nwindow.jQuery = {found[1]};}})();')
 
 
 def _table_style() -> str:

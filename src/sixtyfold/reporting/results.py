@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,11 +23,15 @@ class Results(NamedTuple):
     summary: dict[str, Any]
     answers: dict[str, pl.DataFrame]
     """Test answers by model: `best` (the best-prompted base), `tuned`, `restored`."""
+    plain: pl.DataFrame | None
+    """Test answers of the base asked without anything around the question."""
     facts: pl.DataFrame | None
     probed: pl.DataFrame | None
     """Probed test facts with relation, domain and level."""
     receipt: dict[str, Any] | None
     drift: pl.DataFrame | None
+    tokens: pl.DataFrame | None
+    """The tokens whose probability moved most."""
     weight_changes: pl.DataFrame | None
     changes: dict[str, Any] | None
     """Totals of the diff stage over its region."""
@@ -49,17 +52,6 @@ ORDER = ("facts", "probe", "selection", "tuned", "answers", "drift", "diff", "se
          "compare")  # fmt: skip
 
 
-VERBS = {
-    "facts": "facts build", "parity": "probe", "select-ladder": "select", "tune-ladder": "tune",
-    "tune-rates": "tune", "evaluate-ways": "evaluate", "restore-shares": "restore",
-}  # fmt: skip
-"""Commands that are not called like their stage."""
-
-
-ON_BY_DEFAULT = frozenset({"test", "checkpoint"})
-"""Options that are left out by their --no- form."""
-
-
 def read_results(run: Path) -> Results:
     """Read everything the report shows.
 
@@ -77,10 +69,12 @@ def read_results(run: Path) -> Results:
     return Results(
         summary=summary,
         answers=answers,
+        plain=read_answers(run, MODELS["base"], "test"),
         facts=_table(run / "facts", "facts"),
         probed=probed_test_facts(run),
         receipt=read_json(run / "selection" / "receipt.json"),
         drift=_table(run / "drift", "drift"),
+        tokens=_table(run / "drift", "drift_tokens"),
         weight_changes=_table(run / "diff", "weight_changes"),
         changes=read_json(run / "diff" / "changes.json"),
         concentration=_table(run / "diff", "concentration"),
@@ -91,44 +85,6 @@ def read_results(run: Path) -> Results:
         chosen=read_json(run / "search" / "chosen.json"),
         manifests=_manifests(run),
     )
-
-
-def commands(manifests: dict[str, dict[str, Any]]) -> list[str]:
-    """Return one command line per stage, from the settings it recorded.
-
-    >>> commands({"d": {"stage": "diff", "spec": {"base": "B", "top": [1, 3], "seed": None}}})
-    ['sixtyfold diff --base B --top 1 3 --out d']
-    """
-    return [
-        " ".join(
-            [
-                "sixtyfold",
-                VERBS.get(manifest["stage"], manifest["stage"]),
-                *_options(manifest["spec"]),
-                "--out",
-                shlex.quote(path),
-            ]
-        )
-        for path, manifest in manifests.items()
-    ]
-
-
-def _options(settings: dict[str, Any]) -> list[str]:
-    words: list[str] = []
-    for name, value in settings.items():
-        flag = f"--{name.replace('_', '-')}"
-        if value is None or isinstance(value, dict):
-            continue
-        if value is False:
-            words += [flag.replace("--", "--no-", 1)] if name in ON_BY_DEFAULT else []
-            continue
-        if value is True:
-            words.append(flag)
-        elif isinstance(value, list):
-            words += [flag, *(shlex.quote(str(item)) for item in value)] if value else []
-        else:
-            words += [flag, shlex.quote(str(value))]
-    return words
 
 
 def _table(stage: Path, name: str) -> pl.DataFrame | None:

@@ -18,10 +18,14 @@ from sixtyfold.reporting.page import Figure, Section, Table
 from sixtyfold.reporting.results import Results
 from sixtyfold.reporting.untrusted import visible
 from sixtyfold.stages.select.receipt_words import in_words
-from sixtyfold.workflows.console import LABELS, merged_words, percent, transition_words
+from sixtyfold.workflows.console import LABELS, merged_words, percent
 
 SHOWN = {"best": "base", "tuned": "tuned", "restored": "restored"}
 """Name in `Results.answers` to name in charts."""
+
+DOMAIN_WORDS = {"in": "in-domain", "out": "out-of-domain"}
+MOST_RELATIONS = 40
+"""Relations a chart shows; a table beside it holds them all."""
 
 LEVELS_EXPLAINED = (
     "Level 0: no hit expected in the draws of the protocol; levels 1 to 4: recall up to 25, 50, 75 "
@@ -98,24 +102,20 @@ def happened(results: Results) -> Section:
     if gain is not None:
         text += [
             gain_words(gain[domain], words)
-            for domain, words in (("in", "in-domain"), ("out", "out-of-domain"))
+            for domain, words in DOMAIN_WORDS.items()
             if gain[domain] is not None
         ]
-    names = {
-        "base_to_tuned": "Best-prompted base to tuned",
-        "tuned_to_restored": "Tuned to restored",
-    }
-    text += [
-        f"{words}: {transition_words(summary['transitions'][key])}."
-        for key, words in names.items()
-        if summary["transitions"][key] is not None
-    ]
     figures = []
-    by_level = _group_rows(results, "level", _level_groups(summary))
-    if by_level:
+    for domain, words in DOMAIN_WORDS.items():
+        by_level = _group_rows(results, "level", domain, _level_groups(summary))
+        if by_level:
+            title = f"Right answers on test by level, {words}"
+            figures.append(_accuracy_figure(f"by-level-{domain}", by_level, "level", title))
+    if figures:
         text.append("Accuracy by level cannot be compared between different base models.")
-        figures.append(_accuracy_figure("by-level", by_level, "level"))
-    figures.append(_accuracy_figure("by-relation", _group_rows(results, "relation"), "relation"))
+    by_relation = [row for domain in DOMAIN_WORDS
+                   for row in _group_rows(results, "relation", domain)]  # fmt: skip
+    figures.append(_by_relation(by_relation))
     return Section("happened", "What happened", text, [main_table(summary)], figures)
 
 
@@ -141,14 +141,14 @@ def main_table(summary: dict[str, Any]) -> Table:
     rows = []
     for key, label in LABELS.items():
         model = summary[key]
-        for domain, words in (("in", "in-domain"), ("out", "out-of-domain")):
+        for domain, words in DOMAIN_WORDS.items():
             if model is None or model[domain]["micro"] is None:
                 continue
             mark = " *" if key == summary["best_prompt"] else ""
             cells = [percent(model[domain][name]) for name in measures]
             rows.append([f"{label}{mark}", words, *cells, str(model[domain]["micro"]["n"])])
     majority = summary["majority"] or {}
-    for domain, words in (("in", "in-domain"), ("out", "out-of-domain")):
+    for domain, words in DOMAIN_WORDS.items():
         found = majority.get(domain)
         if found is not None:
             empty = ["–"] * (len(measures) - 1)
@@ -175,8 +175,13 @@ def _relation_levels(probed: pl.DataFrame) -> Figure:
         ["relation", "level", "facts"],
         [[row["relation"], row["level"], str(row["facts"])] for row in rows],
     )
-    chart = relation_levels_chart(rows)
-    return Figure("relation-levels", "Levels within each relation.", chart, table)
+    sizes = probed.group_by("relation").len().sort("len", "relation", descending=[True, False])
+    largest = {visible(name) for name in sizes["relation"].head(MOST_RELATIONS)}
+    chart = relation_levels_chart([row for row in rows if row["relation"] in largest])
+    caption = "Levels within each relation."
+    if sizes.height > MOST_RELATIONS:
+        caption = f"Levels within the {MOST_RELATIONS} of {sizes.height} largest relations."
+    return Figure("relation-levels", caption, chart, table)
 
 
 _TOLD_IN_WORDS = ("answers", "answer_words", "dropped", "leaks", "short", "relabelled")
@@ -191,8 +196,8 @@ def _receipt_tables(receipt: dict[str, Any]) -> list[Table]:
         if key not in {"per_level_and_relation", *_TOLD_IN_WORDS}
     ]
     if "answers" in receipt:
-        rows += [["", visible(line)] for line in in_words(receipt)]
-    tables = [Table("Receipt of the training set", ["", "value"], rows, words=True)]
+        rows += [["answers", visible(line)] for line in in_words(receipt)]
+    tables = [Table("Receipt of the training set", ["setting or count", "value"], rows, words=True)]
     if crossed:
         columns = ("relation", "level", "len")
         cells = [[_cell(row.get(column)) for column in columns] for row in crossed]
@@ -215,17 +220,17 @@ def _level_groups(summary: dict[str, Any]) -> dict[int, str]:
 
 
 def _group_rows(
-    results: Results, column: str, groups: dict[int, str] | None = None
+    results: Results, column: str, domain: str, groups: dict[int, str] | None = None
 ) -> list[dict[str, Any]]:
-    """One row per group and model: group, model, value, low, high, n."""
+    """One row per group and model of one domain: group, model, value, low, high, n."""
     rows = []
     for name, shown in SHOWN.items():
         table = results.answers.get(name)
         if table is None:
             continue
-        if column == "relation":
-            mark = pl.when(pl.col("domain") == "out").then(pl.lit(" (out)")).otherwise(pl.lit(""))
-            table = table.with_columns(pl.col("relation") + mark)
+        table = table.filter(pl.col("domain") == domain)
+        if column == "relation" and domain == "out":
+            table = table.with_columns(pl.col("relation") + " (out)")
         elif groups is not None:
             table = table.with_columns(
                 pl.col(column).replace_strict(groups, default=None, return_dtype=pl.String)
@@ -236,10 +241,20 @@ def _group_rows(
     return rows
 
 
-def _accuracy_figure(name: str, rows: Sequence[dict[str, Any]], group: str) -> Figure:
-    title = f"Right answers on test by {group}, in and out of domain together"
-    if group == "relation":
-        title = "Right answers on test by relation"
+def _by_relation(rows: list[dict[str, Any]]) -> Figure:
+    """The relations with most facts as a chart, all of them in the table behind it."""
+    title = "Right answers on test by relation"
+    facts = {row["group"]: row["n"] for row in rows}
+    largest = set(sorted(facts, key=lambda name: (-facts[name], name))[:MOST_RELATIONS])
+    figure = _accuracy_figure("by-relation", rows, "relation", title)
+    if len(largest) == len(facts):
+        return figure
+    shown = [row for row in rows if row["group"] in largest]
+    caption = f"{title}; the {MOST_RELATIONS} of {len(facts)} relations with most test facts."
+    return figure._replace(chart=accuracy_chart(shown, "relation", title), caption=caption)
+
+
+def _accuracy_figure(name: str, rows: Sequence[dict[str, Any]], group: str, title: str) -> Figure:
     table = Table(
         title,
         [group, "model", "percent (95% interval)", "n"],

@@ -32,6 +32,7 @@ REPAIR_EXPLAINED = (
     "Putting weights back leaves less of the update: 100% is the tuned model, 0% the base. "
     "Families can be compared where they leave the same share of the update's norm."
 )
+QUANTILES = {"least": 0.05, "quarter": 0.25, "median": 0.5, "upper": 0.75, "most": 0.95}
 DRIFT_MEASURES = {
     "kl_tuned_base": "KL(tuned ‖ base), whole vocabulary, same question",
     "kl_top10": "KL over the tuned model's top 10, base asked by cloze (P2)",
@@ -48,6 +49,8 @@ def moved(results: Results) -> Section:
         absent.append("drift")
     else:
         _add_drift(results.drift, results.answers, tables, figures)
+    if results.tokens is not None and not results.tokens.is_empty():
+        tables.append(_tokens(results.tokens))
     if results.weight_changes is None:
         absent.append("diff")
     else:
@@ -58,7 +61,8 @@ def moved(results: Results) -> Section:
         text.append(NULL_EXPLAINED)
         figures.append(_concentration(results.concentration))
     if results.places is not None:
-        text.append(f"{layers_line(results.places)}.")
+        line = layers_line(results.places)
+        text.append(f"{line[0].upper()}{line[1:]}.")
         tables.append(_places(results.places))
     missing = f"Not in this run: no finished result of {_and(absent)}." if absent else None
     return Section("moved", "What moved", text, tables, figures, missing)
@@ -75,7 +79,7 @@ def repaired(results: Results) -> Section:
     table = Table(
         f"Repair candidates {same}, and each on all it was asked",
         ["candidate", "remaining update", "accuracy (95% interval)", "over tuned", "on all asked",
-         "facts", ""],
+         "facts", "chosen"],
         [_candidate_cells(row) for row in rows],
     )  # fmt: skip
     text = [REPAIR_EXPLAINED]
@@ -117,31 +121,45 @@ def _add_drift(
             pl.col("state").fill_null("not in test")
         )
     measures = [name for name in DRIFT_MEASURES if name in rows.columns]
-    cells = []
-    for (state,), group in sorted(rows.group_by("state"), key=lambda item: str(item[0])):
-        for name in measures:
-            middle, high = (
-                float(group[name].quantile(at, interpolation="linear") or 0.0) for at in (0.5, 0.9)
-            )
-            cells.append(
-                [
-                    str(state),
-                    str(group.height),
-                    DRIFT_MEASURES[name],
-                    f"{middle:.3f}",
-                    f"{high:.3f}",
-                ]
-            )
-    columns = ["state", "facts", "measure", "median", "90th percentile"]
+    spread = _spread(rows, measures)
+    cells = [
+        [row["state"], str(row["n"]), DRIFT_MEASURES[row["measure"]],
+         *(f"{row[name]:.3f}" for name in QUANTILES)]
+        for row in spread
+    ]  # fmt: skip
+    columns = ["state", "facts", "measure", *(f"{100 * at:g}%" for at in QUANTILES.values())]
     table = Table("Token drift in nats, by what happened to the answer", columns, cells)
     tables.append(table)
     if measures:
-        shown = [
-            {"state": row["state"], "kl": row[measures[0]], "relation": visible(row["relation"])}
-            for row in rows.sort("state", "fact_id").to_dicts()
-        ]
-        caption = f"{DRIFT_MEASURES[measures[0]]}: one mark per fact, at the first answer token."
+        shown = [row for row in spread if row["measure"] == measures[0]]
+        caption = (
+            f"{DRIFT_MEASURES[measures[0]]}, at the first answer token: bars hold the middle half "
+            "of the facts, lines nine tenths, ticks the median."
+        )
         figures.append(Figure("drift", caption, drift_chart(shown), table))
+
+
+def _spread(rows: pl.DataFrame, measures: list[str]) -> list[dict[str, Any]]:
+    """Quantiles of drift per state and measure: state, measure, n and `QUANTILES`."""
+    found = []
+    for (state,), group in sorted(rows.group_by("state"), key=lambda item: str(item[0])):
+        for name in measures:
+            at = {key: group[name].quantile(share, interpolation="linear")
+                  for key, share in QUANTILES.items()}  # fmt: skip
+            found.append({"state": str(state), "measure": name, "n": group.height, **at})
+    return found
+
+
+def _tokens(tokens: pl.DataFrame) -> Table:
+    """The tokens that gained and lost most probability."""
+    cells = [
+        ["up" if row["direction"] == "up" else "down", f"“{visible(row['text'])}”",
+         *(f"{100 * row[name]:.2f}%" for name in ("mean_base", "mean_tuned")),
+         f"{100 * row['mean_change']:+.2f}".replace("-", "−"), str(row["up"]), str(row["down"])]
+        for row in tokens.to_dicts()
+    ]  # fmt: skip
+    columns = ["went", "token", "base", "tuned", "change, points", "rose in facts", "fell in facts"]
+    return Table("Tokens whose probability moved most, at the first answer token", columns, cells)
 
 
 def _update_map(changes: pl.DataFrame) -> Figure:
@@ -181,7 +199,10 @@ def _concentration(table: pl.DataFrame) -> Figure:
         written = ("–" if share is None else f"{100 * share:.1f}%" for share in shares)
         cells.append([series, f"{row['top_percent']:g}%", *written])
     columns = ["ranked by", "top", "share of the change", "null: shuffled", "null: Gaussian"]
-    caption = "Share of the change that the top weights hold, next to its null."
+    caption = (
+        "Share of the change that the top weights hold (solid), next to its null (dashed): the "
+        "same update shuffled within each tensor."
+    )
     shown = Table("Concentration of the update next to its nulls", columns, cells)
     return Figure("concentration", caption, concentration_chart(rows), shown)
 
@@ -226,7 +247,7 @@ def _candidate_cells(row: dict[str, Any]) -> list[str]:
         over,
         f"{100 * row['on_all']:.1f}",
         str(row["asked"]),
-        "chosen" if row["chosen"] else "",
+        "yes" if row["chosen"] else "–",
     ]
 
 

@@ -1,0 +1,161 @@
+"""The long tables of a study's page: repairs, every training, every number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from sixtyfold.core.levels import LEVELS
+from sixtyfold.core.stage import Finished
+from sixtyfold.reporting.packed import MOST_BYTES, Cells, packed_within
+from sixtyfold.reporting.page import Figure, LongTable, Section, Table
+from sixtyfold.reporting.study_curves import differences_chart
+from sixtyfold.reporting.study_results import LABELS, StudyResults, Way, by_way
+from sixtyfold.reporting.study_sections import MOST_ROWS, way_words
+from sixtyfold.reporting.untrusted import visible
+from sixtyfold.study.jobs import Job
+from sixtyfold.workflows.console import percent
+
+REPAIRS_EXPLAINED = (
+    "Every arm was chosen on dev by each search for itself and asked on test once. Differences are "
+    "paired over facts and seeds; p is adjusted after Holm over the arms of one training, domain "
+    "and reference."
+)
+_SHARE = MOST_BYTES // 3
+_NUMBERS = ("grid", "model", "seed", "size", "levels", "learning_rate", "options", "role",
+            "measure", "domain", "split", "part", "value", "low", "high", "n")  # fmt: skip
+
+
+def repaired(repairs: pl.DataFrame) -> Section:
+    """What putting weights back did, the seeds of a training taken together.
+
+    Args:
+        repairs: what `read_repairs` returned.
+    """
+    title = "What the repairs did"
+    if repairs.is_empty():
+        missing = (
+            "Not in this study: no search with a test of at least two seeds of one training "
+            "('search: {}' in a grid asks for one)."
+        )
+        return Section("repaired", title, missing=missing)
+    rows = [{**row, "way": f"{row['arm']} · {row['trained on']}"} for row in repairs.to_dicts()]
+    shown = [row for row in rows if row["reference"] == "tuned" and row["domain"] == "in"]
+    kept = ("way", "difference", "low", "high", "p")
+    drawn = [{name: row[name] for name in kept} for row in shown]
+    drawn = [{**row, "value": row.pop("difference")} for row in drawn]
+    table = Table(
+        "Points of accuracy over the tuned model, in-domain",
+        ["repair · trained on", "difference (95% interval)", "p after Holm"],
+        [[row["way"], percent({**row, "value": row["difference"]}, sign=True),
+          f"{row['p_holm']:.2g}"] for row in shown],
+    )  # fmt: skip
+    words = "restored minus tuned, in-domain"
+    figures = [
+        Figure("repairs", "Restored minus tuned, in-domain, paired over facts and seeds.",
+               differences_chart(drawn[:MOST_ROWS], words), table)
+    ] if drawn else []  # fmt: skip
+    columns: dict[str, Cells] = {
+        name: repairs[name].to_list()
+        for name in ("trained on", "search", "domain", "reference", "arm")
+    }
+    columns |= {
+        name: [round(100 * value, 2) for value in repairs[column]]
+        for name, column in (("accuracy", "accuracy"), ("difference", "difference"),
+                             ("low", "low"), ("high", "high"))
+    }  # fmt: skip
+    columns |= {name: [float(f"{value:.3g}") for value in repairs[name]] for name in ("p_holm",)}
+    columns |= {name: repairs[name].to_list() for name in ("replicas", "facts")}
+    filters = ("trained on", "domain", "reference", "arm")
+    packed = packed_within(lambda _: columns, filters, _SHARE)
+    long = LongTable("all-repairs", "All repairs, in percent and points", packed.text)
+    return Section("repaired", title, [REPAIRS_EXPLAINED], figures=figures, long_tables=[long])
+
+
+def read_repairs(study: StudyResults) -> pl.DataFrame:
+    """Return the arms of all searches over the seeds; no row where there are none.
+
+    Returns:
+        the columns of `search_replicas.over_replicas`, and `trained on`, `search` (role).
+    """
+    found = []
+    for way in study.ways:
+        for role in sorted(role for role in way.jobs if role.startswith("search")):
+            searches = _searches(study, way, role)
+            if len(searches) >= 2:
+                from sixtyfold.workflows.search_replicas import over_replicas  # loads torch
+
+                words = {"trained on": way_words(study, way.labels), "search": role}
+                columns = [pl.lit(value).alias(name) for name, value in words.items()]
+                found.append(over_replicas(searches).select(*columns, pl.all()))
+    return pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame()
+
+
+def _searches(study: StudyResults, way: Way, role: str) -> list[Finished]:
+    """The searches of a way that asked test."""
+    jobs = [Job(key, "search", {}, {}) for _, key in sorted(way.jobs[role].items())]
+    searches = [study.store.open(job) for job in jobs]
+    return [each for each in searches if "test_answers" in each.manifest["rows"]]
+
+
+def everything(study: StudyResults) -> Section:
+    """Every way of training in one row, and every number of the study."""
+    ways = packed_within(lambda longest: _ways(study, longest), (*LABELS, "domain"), _SHARE)
+    numbers = packed_within(
+        lambda longest: _numbers(study.numbers, longest),
+        ("grid", "model", "size", "levels", "role", "measure", "domain"),
+        _SHARE,
+    )
+    left_out = [each.left_out for each in (ways, numbers) if each.left_out is not None]
+    text = ["Search, filter and sort; save what is left as CSV.", *left_out]
+    tables = [
+        LongTable("trainings", "Every way of training, in percent", ways.text),
+        LongTable("numbers", "Every number of the study", numbers.text),
+    ]
+    return Section("everything", "Every training, every number", text, long_tables=tables)
+
+
+def _ways(study: StudyResults, longest: int) -> dict[str, Cells]:
+    rows: list[dict[str, Any]] = []
+    gains = by_way(study.gains)
+    for key, row in by_way(study.accuracies).items():
+        first = row["relations"]
+        gain = gains.get(key, {}).get("relations")
+        rows.append(
+            {
+                **{name: visible(first[name], longest) for name in LABELS},
+                "domain": first["domain"],
+                "examples": round(first["examples"]),
+                "seeds": first["seeds"],
+                "accuracy": _points(first, "value"),
+                "low": _points(first, "low"),
+                "high": _points(first, "high"),
+                "over untuned": _points(gain, "value"),
+                "p over untuned": None if gain is None else float(f"{gain['p']:.3g}"),
+                **{f"level {n}": _points(row.get(f"level {n}"), "value") for n in LEVELS},
+                "mean over levels": _points(row.get("levels"), "value"),
+            }
+        )
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _points(row: dict[str, Any] | None, name: str) -> float | None:
+    return None if row is None else round(100 * row[name], 2)
+
+
+def _numbers(numbers: pl.DataFrame, longest: int) -> dict[str, Cells]:
+    found: dict[str, Cells] = {}
+    for name in _NUMBERS:
+        column = numbers[name]
+        if column.dtype == pl.String:
+            found[name] = [visible(text, longest) for text in column]
+        elif column.dtype == pl.Float64:
+            rounded = column.fill_nan(None).round_sig_figs(6)
+            found[name] = [None if v is None or v in _INFINITE else v for v in rounded]
+        else:
+            found[name] = column.to_list()
+    return found
+
+
+_INFINITE = (float("inf"), float("-inf"))
