@@ -27,6 +27,7 @@ import polars as pl
 import sixtyfold as sf
 
 work = Path(tempfile.mkdtemp())
+alt.renderers.enable("svg")  # drawn here; no script is fetched
 
 # %% [markdown]
 # ## A model whose knowledge is known

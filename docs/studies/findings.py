@@ -68,7 +68,7 @@ def _recalls(study: str, store: str, exposures: Path) -> pl.DataFrame:
     """Return the mean recall of planted facts by how often they were seen, with 95% intervals."""
     query = (
         "select model, fact_id, recall, level from probe join cells using (key, stage) "
-        f"where study = '{study}' and role = 'probe' and grid = 'base'"
+        f"where study = '{study}' and role = 'probe' and grid = 'base'"  # noqa: S608, our own names
     )
     facts = ask(SqlSpec(query=query, store=store)).join(pl.read_parquet(exposures), on="fact_id")
     rows = []
