@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from sixtyfold import console
-from sixtyfold.console import print_frame
+from sixtyfold import printing
+from sixtyfold.printing import print_frame
 
 LABELS = ["size", "levels", "options", "part"]
 ROWS = pl.DataFrame(
@@ -29,7 +29,7 @@ ROWS = pl.DataFrame(
 def test_every_number_and_word_is_there(
     width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(console, "_FILE_WIDTH", width)
+    monkeypatch.setattr(printing, "FILE_WIDTH", width)
     print_frame(ROWS, LABELS, digits=".3g", missing="–")
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= width
@@ -71,7 +71,7 @@ def test_every_number_and_word_is_there(
 def test_what_goes_on_below_says_of_which_row(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(console, "_FILE_WIDTH", 80)
+    monkeypatch.setattr(printing, "FILE_WIDTH", 80)
     print_frame(ROWS, LABELS)
     tables = capsys.readouterr().out.split("┏")[1:]
     assert len(tables) > 1

@@ -8,22 +8,23 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
-import json
 import os
-import re
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import textwrap
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sixtyfold.core.allocator import keep_freed_memory
 from sixtyfold.core.errors import BadInput, SixtyfoldError, suggestion
 from sixtyfold.core.spec import Spec
+from sixtyfold.core.verbosity import saying
+from sixtyfold.core.visible_text import visible
+from sixtyfold.failures import FAULT, told
+from sixtyfold.json_output import json_document
 
-_REFUSED = re.compile(
-    r"validation errors? for \w+ (?!Value error)(\w+) (?:Value error, )?(.*?) "
-    r"\[type=\w+, input_value=(.*?), input_type"
-)
-_REFUSED_TOGETHER = re.compile(r"validation errors? for \w+ Value error, (.*?) \[type=")
+if TYPE_CHECKING:
+    from sixtyfold.arguments import Given
 
 
 class Command(NamedTuple):
@@ -167,6 +168,18 @@ COMMANDS: dict[str, Command] = {
         "sixtyfold.study.run:clean",
         "sixtyfold.console_study:show_cleaned",
     ),
+    "view": Command(
+        "a local page: compare runs, open facts, try questions",
+        "sixtyfold.explorer.spec:ViewSpec",
+        "sixtyfold.explorer.server:view",
+        "sixtyfold.explorer.server:shown",
+    ),
+    "completion": Command(
+        "a script with which your shell completes commands and options",
+        "sixtyfold.completion:CompletionSpec",
+        "sixtyfold.completion:run",
+        "sixtyfold.completion:show",
+    ),
     "plant": _stage("plant", "a small model with known knowledge"),
 }
 
@@ -179,28 +192,42 @@ def main() -> None:
     # Large tensors on large pages: new logits cost page faults, three times the arithmetic on them.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     keep_freed_memory()
-    sys.exit(run_command(sys.argv[1:]))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a log in another alphabet loses no line
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = run_command(sys.argv[1:])
+    except Exception:  # noqa: BLE001 - whatever it is, it is not the user's
+        traceback.print_exc()
+        sys.stderr.write(
+            "sixtyfold: this is a fault of sixtyfold, not of what you gave; what is finished is "
+            "kept. Please report it with the lines above\n"
+        )
+        code = FAULT
+    sys.exit(code)
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; errors are printed as one line."""
+    """Run one command line and return its exit code; errors are printed as one line.
+
+    Raises:
+        Exception: it is a fault of this program, or SIXTYFOLD_TRACEBACK is set.
+    """
     try:
-        return _dispatch(list(arguments))
-    except SixtyfoldError as error:
-        if error.exit_code > 1 and not _speaks():  # bad input is the same in all processes
-            return error.exit_code
-        return _complain(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _complain("stopped; what is finished is kept, the same command continues", 130)
-    except OSError as error:
-        if error.errno is None or os.environ.get("SIXTYFOLD_TRACEBACK"):
+        _dispatch(list(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output wanted no more of it, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (Exception, KeyboardInterrupt) as error:
+        known = told(error)
+        if known is None or os.environ.get("SIXTYFOLD_TRACEBACK"):
             raise
-        where = f" {error.filename}" if error.filename else ""
-        return _complain(
-            f"cannot read or write{where}: {error.strerror}; "
-            "what is finished is kept, mend this and give the same command again",
-            1,
-        )
+        if known.code <= 1 or _speaks():  # bad input is the same in all processes
+            line = " ".join(known.line.split())
+            sys.stderr.write(f"sixtyfold: {visible(line, longest=len(line))}\n")
+        return known.code
+    return 0
 
 
 def _speaks() -> bool:
@@ -208,36 +235,41 @@ def _speaks() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
-def _complain(message: str, code: int) -> int:
-    if os.environ.get("SIXTYFOLD_TRACEBACK") and sys.exc_info()[0] is not None:
-        raise  # noqa: PLE0704 - re-raises the error being handled
-    sys.stderr.write(f"sixtyfold: {' '.join(message.split())}\n")
-    return code
-
-
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str]) -> None:
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
         sys.stdout.write(_overview())
-        return 0
+        return
     if arguments[0] in {"-V", "--version"}:
         from sixtyfold import __version__
 
         sys.stdout.write(f"sixtyfold {__version__}\n")
-        return 0
+        return
+    from sixtyfold.arguments import read
+
     name, rest = _find(arguments)
-    command = COMMANDS[name]
-    as_json = "--json" in rest
-    rest = [each for each in rest if each != "--json"]
-    spec = parse(name, spec_class(command), rest)
+    given = read(name, spec_class(COMMANDS[name]), rest)
+    with saying(given.console.verbosity if _speaks() else "quiet"):
+        try:
+            _run(COMMANDS[name], given)
+        except SixtyfoldError:
+            if given.console.verbose:
+                traceback.print_exc()
+            raise
+
+
+def _run(command: Command, given: Given) -> None:
+    """Run a command and show its result as asked for."""
+    spec, console = given
+    work, shown = command.function, command.show
     if getattr(spec, "plan", False):
-        module = command.function.split(":")[0]
-        result, show = imported(f"{module}:plan")(spec), imported("sixtyfold.console:show_plan")
-    else:
-        result, show = imported(command.function)(spec), imported(command.show)
-    value = show(result, spec, silent=as_json or not _speaks())
-    if as_json and _speaks():
-        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
-    return 0
+        work, shown = f"{work.split(':')[0]}:plan", "sixtyfold.console:show_plan"
+    with contextlib.ExitStack() as held:
+        if console.as_json:  # whatever a library prints is no part of the document
+            held.enter_context(contextlib.redirect_stdout(sys.stderr))
+        result, show = imported(work)(spec), imported(shown)
+    value = show(result, spec, silent=console.as_json or console.quiet or not _speaks())
+    if console.as_json and _speaks():
+        sys.stdout.write(json_document(value, sys.stdout.encoding))
 
 
 def _find(arguments: list[str]) -> tuple[str, list[str]]:
@@ -250,9 +282,11 @@ def _find(arguments: list[str]) -> tuple[str, list[str]]:
     group = [name for name in COMMANDS if name.startswith(f"{arguments[0]} ")]
     if group:
         if arguments[1:] in (["-h"], ["--help"]):
-            sys.stdout.write("".join(f"  {n:<16} {COMMANDS[n].about}\n" for n in group))
+            sys.stdout.write(_listing(group))
             sys.exit(0)
-        raise BadInput(f"'{two}' is no command; allowed: {', '.join(group)}")
+        raise BadInput(
+            f"'{two}' is no command{suggestion(two, group)}; allowed: {', '.join(group)}"
+        )
     raise BadInput(
         f"'{arguments[0]}' is no command{suggestion(arguments[0], COMMANDS)}; "
         f"allowed: {', '.join(COMMANDS)}"
@@ -260,75 +294,28 @@ def _find(arguments: list[str]) -> tuple[str, list[str]]:
 
 
 def _overview() -> str:
-    lines = "".join(f"  {name:<16} {command.about}\n" for name, command in COMMANDS.items())
     return (
         "sixtyfold COMMAND [options]\n\n"
-        "Finds out what a language model knows, tunes it on the few examples that make it say so,\n"
-        "shows what the tuning changed, and puts back what it broke.\n\n"
-        f"{lines}\n"
-        "Every command takes --help, --json (the result as JSON), and stages take --plan.\n"
+        "Finds out what a language model knows, tunes it on the few examples that make it\n"
+        "say so, shows what the tuning changed, and puts back what it broke.\n\n"
+        f"{_listing(COMMANDS)}\n"
+        "Every command takes --help, --json (the result as JSON), --quiet and --verbose;\n"
+        "those that work long take --plan. 'sixtyfold completion' helps your shell.\n"
         "Start with 'sixtyfold run'.\n"
     )
 
 
+def _listing(names: Iterable[str]) -> str:
+    """Return commands with what they do, in lines of 80 columns."""
+    lines = (f"  {name:<16} {COMMANDS[name].about}" for name in names)
+    return "".join(f"{textwrap.fill(each, 80, subsequent_indent=' ' * 19)}\n" for each in lines)
+
+
 def parse(name: str, spec: type[Spec], arguments: list[str]) -> Spec:
-    """Parse options into a spec.
+    """Read the arguments of a command into its spec; raises what `arguments.read` raises."""
+    from sixtyfold.arguments import read
 
-    Raises:
-        BadInput: an option is unknown, missing or has a value that is not allowed.
-        SystemExit: after printing the help text.
-    """
-    import tyro
-    from pydantic import ValidationError
-
-    _refuse_unknown(name, spec, arguments)
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(printed):
-            return tyro.cli(
-                spec,
-                args=arguments,
-                prog=f"sixtyfold {name}",
-                config=(tyro.conf.FlagCreatePairsOff,),
-            )
-    except ValidationError as error:
-        raise BadInput(spec.explain(error)) from None
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise BadInput(f"{_one_line(printed.getvalue())} (see 'sixtyfold {name} --help')") from None
-
-
-def _refuse_unknown(name: str, spec: type[Spec], arguments: list[str]) -> None:
-    known = [f"--{field.replace('_', '-')}" for field in spec.model_fields]
-    known += ["--json", "--help", "-h"]
-    for argument in arguments:
-        option = argument.split("=")[0].replace("_", "-")
-        if option.startswith("--") and option not in known and not _is_flag_off(option, known):
-            raise BadInput(
-                f"unknown option '{argument}' for 'sixtyfold {name}'{suggestion(option, known)}; "
-                f"allowed: {' '.join(known)}"
-            )
-
-
-def _is_flag_off(option: str, known: list[str]) -> bool:
-    return option.startswith("--no-") and f"--{option.removeprefix('--no-')}" in known
-
-
-def _one_line(text: str) -> str:
-    """Return what tyro prints in a box as one line, without its headings and type names."""
-    words = "".join(each if each.isprintable() and each not in "│─╭╮╰╯" else " " for each in text)
-    line = " ".join(words.split())
-    refused = _REFUSED.search(line)
-    if refused:
-        name, reason, given = refused.groups()
-        return f"option --{name.replace('_', '-')} was given {given}: {reason}"
-    together = _REFUSED_TOGETHER.search(line)
-    if together:
-        return together.group(1)
-    for heading in ("Value error ", "Parsing error ", "Invalid choice ", "Missing argument "):
-        line = line.removeprefix(heading)
-    return line.split(". Got errors")[0].split(" For full")[0]
+    return read(name, spec, arguments).spec
 
 
 def spec_class(command: Command) -> type[Spec]:

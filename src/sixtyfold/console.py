@@ -7,24 +7,15 @@ most commands to run.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from sixtyfold.core.facts import DOMAINS
 from sixtyfold.core.spec import Spec
 from sixtyfold.core.stage import Finished
-from sixtyfold.reporting.untrusted import visible
-
-_FILE_WIDTH = 160  # a log file has no width of its own
-_LEAST_TEXT = 14  # columns of text may be folded to this width
-_ROW = "row"
+from sixtyfold.printing import cell_text, print_frame, print_table, say, say_result, terminal
 
 
 def show_stage(result: Finished, _: Spec, *, silent: bool) -> dict[str, Any]:
@@ -32,9 +23,9 @@ def show_stage(result: Finished, _: Spec, *, silent: bool) -> dict[str, Any]:
     value = {"path": str(result.path), **result.manifest}
     if not silent:
         rows = ", ".join(f"{count} {name}" for name, count in result.manifest["rows"].items())
-        _say(f"{result.manifest['stage']}: {rows}")
+        say(f"{result.manifest['stage']}: {rows}")
         _notes(result)
-        _ending(result.path)
+        say_result(result.path)
     return value
 
 
@@ -45,7 +36,7 @@ def show_probe(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
     if not silent:
         facts = result.table("probe")
         expected = [sum(each) for each in zip(*facts["level_probs"].to_list(), strict=True)]
-        table = Table("level", "facts", "expected", "mean recall", "mean 95% interval")
+        table = []
         for level, probable in enumerate(expected):
             rows = facts.filter(facts["level"] == level)
             shown = ["–", "–"]
@@ -53,21 +44,22 @@ def show_probe(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
                 names = ("recall", "recall_low", "recall_high")
                 value, low, high = (float(rows[name].to_numpy().mean()) for name in names)
                 shown = [f"{value:.3f}", f"{low:.3f}–{high:.3f}"]
-            table.add_row(str(level), str(rows.height), f"{probable:.1f}", *shown)
-        Console().print(table)
-        _say(result.manifest["protocol"])
+            table.append((str(level), str(rows.height), f"{probable:.1f}", *shown))
+        headings = ("level", "facts", "expected", "mean recall", "mean 95% interval")
+        print_table(headings, table)
+        say(result.manifest["protocol"])
     return show_stage(result, spec, silent=silent)
 
 
 def _show_parity(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
     if not silent:
         found, (one, two) = result.manifest["levels"], result.manifest["engines"]
-        _say(
+        say(
             f"{one} and {two}: {found['differ']} of {result.manifest['rows']['parity']} levels "
             f"differ; by chance {found['expected']:.1f} ({found['low']:.0f}–{found['high']:.0f}), "
             f"p = {found['p_value']:.3f}"
         )
-        _say(
+        say(
             f"mean recall differs by {result.manifest['mean_recall_difference']:+.4f} "
             f"(by chance ±{result.manifest['mean_recall_difference_by_chance']:.4f})"
         )
@@ -77,7 +69,7 @@ def _show_parity(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any
 def _notes(result: Finished) -> None:
     """Say what reading facts guessed or changed."""
     for note in result.manifest.get("notes", ()):
-        _say(f"- {note}")
+        say(f"- {note}")
 
 
 def show_answers(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
@@ -93,31 +85,31 @@ def show_answers(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any
         if (answers["domain"] == domain).any()
     }
     if not silent:
-        table = Table("domain", "measure", "percent", "95% interval", "n")
+        table = []
         for domain, measures in found.items():
             beside = {"most common answer": result.manifest.get("majority", {}).get(domain)}
             for name, estimate in {**measures, **beside}.items():
                 if estimate is not None:
                     shares = (f"{100 * estimate[key]:.1f}" for key in ("value", "low", "high"))
                     value, low, high = shares
-                    table.add_row(domain, name, value, f"{low}–{high}", str(estimate["n"]))
-        Console().print(table)
+                    table.append((domain, name, value, f"{low}–{high}", str(estimate["n"])))
+        print_table(("domain", "measure", "percent", "95% interval", "n"), table)
         _notes(result)
-        _ending(result.path)
+        say_result(result.path)
     return {**show_stage(result, spec, silent=True), "accuracy": found}
 
 
 def _show_ways(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
     ways, chosen = result.table("ways"), result.json("chosen")
     if not silent:
-        table = Table("way", "split", "domain", "macro, percent", "95% interval", "n")
+        table = []
         for row in ways.iter_rows(named=True):
             value, low, high = (f"{100 * row[key]:.1f}" for key in ("value", "low", "high"))
             named = (row["way"], row["split"], row["domain"])
-            table.add_row(*named, value, f"{low}–{high}", str(row["n"]))
-        Console().print(table)
-        _say(f"best on dev: {chosen['best_on_dev']}")
-        _ending(result.path / "answers")
+            table.append((*named, value, f"{low}–{high}", str(row["n"])))
+        print_table(("way", "split", "domain", "macro, percent", "95% interval", "n"), table)
+        say(f"best on dev: {chosen['best_on_dev']}")
+        say_result(result.path / "answers")
     return {**show_stage(result, spec, silent=True), "ways": ways.to_dicts(), "chosen": chosen}
 
 
@@ -126,15 +118,15 @@ def show_run(result: dict[str, Any], spec: Any, *, silent: bool) -> dict[str, An
     if not silent:
         from sixtyfold.workflows.console import print_summary
 
-        print_summary(result)
-        _ending(spec.out / "report.html")
+        print_summary(result, terminal())
+        say_result(spec.out / "report.html")
     return result
 
 
 def show_path(result: Path, _: Spec, *, silent: bool) -> dict[str, Any]:
     """Show where a file is."""
     if not silent:
-        _ending(result)
+        say_result(result)
     return {"path": str(result)}
 
 
@@ -144,71 +136,6 @@ def show_table(result: Any, _: Spec, *, silent: bool) -> list[dict[str, Any]]:
     if not silent:
         print_frame(result, result.columns[:1])
     return rows
-
-
-def print_frame(
-    frame: pl.DataFrame, labels: Sequence[str], digits: str = ",.3f", missing: str = "None"
-) -> None:
-    """Print a data frame of which no number is cut.
-
-    Text is folded to a few characters where that makes room; what is still wider than the terminal
-    goes on in a table below.
-
-    Args:
-        frame: what to print.
-        labels: columns that tell the rows apart. They begin every table, or the number of the row
-            does where they are wide.
-        digits: format of decimal numbers.
-        missing: stands where there is no value.
-    """
-    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
-    cells = {
-        name: [_cell(value, digits, missing) for value in frame[name]] for name in frame.columns
-    }
-    numbers = {name for name, kind in frame.schema.items() if kind.is_numeric()}
-    for columns in _that_fit(cells, labels, numbers, console.width):
-        table = Table()
-        for name in columns:
-            number = name in numbers or name == _ROW
-            justify: Literal["right", "left"] = "right" if number else "left"
-            table.add_column(_heading(name), justify=justify, no_wrap=number, overflow="fold")
-        for row in zip(*(cells[name] for name in columns), strict=True):
-            table.add_row(*map(escape, row))
-        console.print(table)
-
-
-def _heading(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _that_fit(
-    cells: dict[str, list[str]], labels: Sequence[str], numbers: set[str], width: int
-) -> list[list[str]]:
-    """Group columns so that each group fits the width; `cells` gets row numbers where needed."""
-    needed = {name: _needed(name, texts, name in numbers) for name, texts in cells.items()}
-    if 1 + sum(needed.values()) <= width:
-        return [list(cells)]
-    first = list(labels)
-    others = [each for each in cells if each not in labels]
-    if 2 * sum(needed[each] for each in labels) > width:
-        rows = [str(index) for index in range(1, 1 + len(cells[others[0]]))] if others else []
-        cells[_ROW], first, others = rows, [_ROW], [*labels, *others]
-        needed[_ROW] = _needed(_ROW, rows, number=True)
-    groups = [list(first)]
-    for name in others:
-        used = 1 + sum(needed[each] for each in groups[-1])
-        if used + needed[name] > width and len(groups[-1]) > len(first):
-            groups.append(list(first))
-        groups[-1].append(name)
-    return groups
-
-
-def _needed(name: str, texts: list[str], number: bool) -> int:
-    """Return the least width of a column with its frame."""
-    longest = max(map(len, texts), default=0)
-    if number:
-        return max(len(_heading(name)), longest) + 3
-    return max(*map(len, _heading(name).split()), min(_LEAST_TEXT, longest), 1) + 3
 
 
 def show_inspection(result: Any, spec: Spec, *, silent: bool) -> dict[str, Any]:
@@ -223,12 +150,12 @@ def show_inspection(result: Any, spec: Spec, *, silent: bool) -> dict[str, Any]:
         }
         shares = [pl.format("{}%", (100 * pl.col(name)).round(1)).alias(name) for name in _SHARES]
         show_table(table.with_columns(shares).rename(short), spec, silent=False)
-        _say(
+        say(
             "several: subjects with several answers; repeated: in more than one split before "
             "merging; copied: an answer stands in the subject; shared: questions in two splits"
         )
         for note in result.notes:
-            _say(f"- {note}")
+            say(f"- {note}")
     return {"relations": table.to_dicts(), "notes": list(result.notes)}
 
 
@@ -243,7 +170,7 @@ def show_selection(result: Finished, spec: Any, *, silent: bool) -> dict[str, An
             show_table(
                 ladder.select("replica", "size", "seed", "short", "path"), spec, silent=False
             )
-            _ending(result.path)
+            say_result(result.path)
         return {**show_stage(result, spec, silent=True), "sets": ladder.to_dicts()}
     receipt = result.json("receipt")
     if not silent:
@@ -258,8 +185,8 @@ def show_selection(result: Finished, spec: Any, *, silent: bool) -> dict[str, An
         named = crossed.fill_null(0).rename(headings)
         show_table(named.sort("relation"), spec, silent=False)
         for line in in_words(receipt):
-            _say(line)
-        _ending(result.path)
+            say(line)
+        say_result(result.path)
     return {**show_stage(result, spec, silent=True), "receipt": receipt}
 
 
@@ -271,34 +198,19 @@ def show_templates(result: Finished, spec: Spec, *, silent: bool) -> list[dict[s
     show_table(order.select(columns), spec, silent=silent)
     if not silent:
         counts = table["verdict"].value_counts().sort("verdict")
-        _say(", ".join(f"{count} {verdict}" for verdict, count in counts.iter_rows()))
-        _ending(result.path)
+        say(", ".join(f"{count} {verdict}" for verdict, count in counts.iter_rows()))
+        say_result(result.path)
     return table.to_dicts()
 
 
 def show_plan(result: dict[str, Any], _: Spec, *, silent: bool) -> dict[str, Any]:
     """Show what a command would do."""
     if not silent:
-        table = Table("would be done", "")
+        table = []
         for name, value in result.items():
             several = value if isinstance(value, dict) else {"": value}
             for part, each in several.items():
-                table.add_row(f"{name} {part}".strip().replace("_", " "), _cell(each))
-        Console().print(table)
-        _say("nothing was done; leave --plan out to do it")
+                table.append((f"{name} {part}".strip().replace("_", " "), cell_text(each)))
+        print_table(("would be done", ""), table)
+        say("nothing was done; leave --plan out to do it")
     return result
-
-
-def _cell(value: Any, digits: str = ",.3f", missing: str = "None") -> str:
-    if value is None:
-        return missing
-    return format(value, digits) if isinstance(value, float) else visible(str(value))
-
-
-def _say(text: str) -> None:
-    shown = visible(text, longest=len(text))
-    Console().print(shown, highlight=False, markup=False, soft_wrap=True)
-
-
-def _ending(path: Path) -> None:
-    _say(f"result: {path}")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import polars as pl
-from rich.console import Console
 
 from sixtyfold.console import show_stage, show_table
 from sixtyfold.core.spec import Spec
 from sixtyfold.core.stage import Finished
-from sixtyfold.reporting.untrusted import visible
+from sixtyfold.printing import say
 
 _TOKENS_SHOWN = 10
 _LONG = {"drift", "drift_positions"}  # tables of facts, which nobody reads on a screen
@@ -24,11 +23,11 @@ def show_comparison(result: Finished, spec: Spec, *, silent: bool) -> dict[str, 
     if not silent:
         show_table(state_table(comparison), spec, silent=False)
         show_table(difference_table(comparison), spec, silent=False)
-        _say(FOOT)
+        say(FOOT)
         for side, other in (("before", "after"), ("after", "before")):
             alone = result.manifest[f"only_{side}"]
             if alone:
-                _say(f"- {alone} facts stand in {side} only and are left out (not in {other})")
+                say(f"- {alone} facts stand in {side} only and are left out (not in {other})")
     return {**show_stage(result, spec, silent=silent), "comparison": comparison}
 
 
@@ -50,7 +49,7 @@ def show_drift(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
         if "drift_prediction" in tables:
             show_table(prediction_table(tables["drift_prediction"]), spec, silent=False)
         for line in words_of(result.manifest):
-            _say(line)
+            say(line)
     rows = {name: table.to_dicts() for name, table in tables.items()}
     return {**show_stage(result, spec, silent=silent), **rows}
 
@@ -59,7 +58,7 @@ def show_restored(result: Finished, spec: Spec, *, silent: bool) -> dict[str, An
     """Show what restoring left of the update, one row per checkpoint where several were made."""
     if result.manifest["stage"] != "restore-shares":
         if not silent:
-            _say(_one_share(result.manifest["restored"]))
+            say(_one_share(result.manifest["restored"]))
         return show_stage(result, spec, silent=silent)
     table = result.table("restored_shares")
     if not silent:
@@ -88,8 +87,3 @@ def _shares(table: pl.DataFrame) -> pl.DataFrame:
             "checkpoint": table["path"],
         }
     )
-
-
-def _say(text: str) -> None:
-    shown = visible(text, longest=len(text))
-    Console().print(shown, highlight=False, markup=False, soft_wrap=True)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-
 from sixtyfold.console import show_stage, show_table
 from sixtyfold.core.spec import Spec
 from sixtyfold.core.stage import Finished
-from sixtyfold.reporting.untrusted import visible
+from sixtyfold.printing import say
 
 _LONG = {"weight_changes", "group_concentration", "places", "spectrum"}
 
@@ -31,25 +29,20 @@ def _show(result: Finished, spec: Spec, totals: dict[str, Any]) -> None:
     from sixtyfold.stages.diff import words
 
     changes, shares, places = totals["changes"], *map(result.table, ("concentration", "places"))
-    _say(words.changed_line(changes))
+    say(words.changed_line(changes))
     show_table(words.sums_table(result.table("weight_groups"), "block"), spec, silent=False)
     show_table(words.places_table(places, "block"), spec, silent=False)
-    _say(words.layers_line(places))
+    say(words.layers_line(places))
     show_table(words.concentration_table(shares, changes), spec, silent=False)
-    _say(words.FOOT)
+    say(words.FOOT)
     for line in words.notes(changes, shares["top_percent"]):
-        _say(line)
+        say(line)
     if "spectrum" in result.manifest["rows"]:
         spectrum = result.table("spectrum")
         if spectrum.height:
             show_table(words.spectrum_table(spectrum), spec, silent=False)
-        _say(words.spectrum_line(spectrum, result.manifest["no_matrices"]))
+        say(words.spectrum_line(spectrum, result.manifest["no_matrices"]))
     if "overlap" in totals:
-        _say(words.overlap_line(totals["overlap"]))
+        say(words.overlap_line(totals["overlap"]))
         show_table(words.overlap_table(result.table("overlap")), spec, silent=False)
-        _say(words.OVERLAP_FOOT)
-
-
-def _say(text: str) -> None:
-    shown = visible(text, longest=len(text))
-    Console().print(shown, highlight=False, markup=False, soft_wrap=True)
+        say(words.OVERLAP_FOOT)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-
 from sixtyfold.console import show_stage, show_table
 from sixtyfold.core.stage import Finished
-from sixtyfold.reporting.untrusted import visible
+from sixtyfold.printing import say
 from sixtyfold.workflows.search_spec import SearchSpec
 
 
@@ -23,19 +21,14 @@ def show_search(result: Finished, spec: SearchSpec, *, silent: bool) -> dict[str
         show_table(best_table(candidates, curve), spec, silent=False)
         if test is not None:
             show_table(arms_words(test), spec, silent=False)
-            _say(FOOT)
+            say(FOOT)
         for line in conclusions(chosen, test):
-            _say(line)
+            say(line)
         if spec.checkpoint:
-            _say(f"checkpoint: {result.path / 'restored'}")
+            say(f"checkpoint: {result.path / 'restored'}")
     return {
         **show_stage(result, spec, silent=silent),
         "chosen": chosen,
         "curve": curve.to_dicts(),
         "test": None if test is None else test.to_dicts(),
     }
-
-
-def _say(text: str) -> None:
-    shown = visible(text, longest=len(text))
-    Console().print(shown, highlight=False, markup=False, soft_wrap=True)

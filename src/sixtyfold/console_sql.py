@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from sixtyfold.console import show_table
+from sixtyfold.printing import say
 from sixtyfold.study.spec import SqlSpec
 
 
@@ -20,7 +21,7 @@ def show_sql(result: pl.DataFrame, spec: SqlSpec, *, silent: bool) -> list[dict[
     elif not silent:
         show_table(result.head(spec.rows), spec, silent=False)
         if result.height > spec.rows:
-            print(f"{spec.rows} of {result.height} rows; --rows N or --format csv for more")
+            say(f"{spec.rows} of {result.height} rows; --rows N or --format csv for more")
     return result.to_dicts()
 
 

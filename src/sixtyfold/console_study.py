@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from sixtyfold.console import print_frame
+from sixtyfold.printing import print_frame, say
 from sixtyfold.study.contrast_numbers import ACCURACY
 from sixtyfold.study.drive import Driven
 from sixtyfold.study.results import main_figures
@@ -33,9 +33,9 @@ def show_run(result: Driven, spec: StudyRunSpec, *, silent: bool) -> dict[str, A
     trained = sum("tune" in cell.jobs for cell in result.plan.cells)
     value = {"jobs": len(result.plan.jobs), "done": len(result.done), "trainings": trained}
     if not silent:
-        print(f"{value['done']} of {value['jobs']} jobs done, {trained} trainings")
+        say(f"{value['done']} of {value['jobs']} jobs done, {trained} trainings")
         where = "" if spec.store is None else f" --store {spec.store}"
-        print(f"figures: sixtyfold study results --file {spec.file}{where}")
+        say(f"figures: sixtyfold study results --file {spec.file}{where}")
     return value
 
 
@@ -44,7 +44,7 @@ def show_status(result: Status, _: StudyStatusSpec, *, silent: bool) -> dict[str
     if not silent:
         _print(result.stages)
         for line in _remarks(result):
-            print(line)
+            say(line)
     return {
         "stages": result.stages.to_dicts(),
         "open_choices": result.choices_open,
@@ -93,7 +93,7 @@ def show_results(
         if spec.out is None:
             _print(figures)
         else:
-            print(f"{result.height} numbers: {spec.out}")
+            say(f"{result.height} numbers: {spec.out}")
     return figures.to_dicts()
 
 
@@ -105,7 +105,7 @@ def show_contrasts(
         if spec.out is None:
             _print(_in_points(result))
         else:
-            print(f"{result.height} numbers: {spec.out}")
+            say(f"{result.height} numbers: {spec.out}")
     return result.to_dicts()
 
 
@@ -117,7 +117,7 @@ def show_repairs(
         if spec.out is None:
             _print(_repairs_in_points(result))
         else:
-            print(f"{result.height} rows: {spec.out}")
+            say(f"{result.height} rows: {spec.out}")
     return result.to_dicts()
 
 
@@ -172,9 +172,9 @@ def show_cleaned(result: pl.DataFrame, spec: StudyCleanSpec, *, silent: bool) ->
     if not silent:
         _print(counts)
         if result.is_empty():
-            print("nothing is unneeded")
+            say("nothing is unneeded")
         elif not spec.yes:
-            print("nothing was removed; add --yes to remove it")
+            say("nothing was removed; add --yes to remove it")
     return {"unneeded": result.to_dicts()}
 
 

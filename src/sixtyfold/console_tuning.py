@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from rich.console import Console
-from rich.table import Table
 
 from sixtyfold.console import show_stage
 from sixtyfold.core.spec import Spec
 from sixtyfold.core.stage import Finished
+from sixtyfold.printing import print_table, say, say_result
 
 _ALPHA = 0.05
+_LADDER = ("examples", "rate", "dev", "test", "out of domain", "below best (5%–95%)", "verdict")
 
 
 def show_tuning(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
@@ -31,8 +31,8 @@ def show_tuning(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]
             if name == "ladder"
             else _rate_words(chosen)
         )
-        _say(words)
-        _say(f"result: {result.path / 'tuned'}")
+        say(words)
+        say_result(result.path / "tuned")
     return {**show_stage(result, spec, silent=True), name: table.to_dicts(), "chosen": chosen}
 
 
@@ -41,13 +41,13 @@ def _show_training(result: Finished, spec: Spec, *, silent: bool) -> dict[str, A
     watched = _watched(folder)
     if watched is None or silent:
         return show_stage(result, spec, silent=silent)
-    Console().print(_steps(watched))
+    _print_steps(watched)
     record = json.loads((folder / "watch.json").read_text(encoding="utf-8"))
-    _say(f"asking took {record['share_of_time']:.0%} of the time")
+    say(f"asking took {record['share_of_time']:.0%} of the time")
     if record["skipped"]:
-        _say(f"not asked, to keep it short, at steps {', '.join(map(str, record['skipped']))}")
+        say(f"not asked, to keep it short, at steps {', '.join(map(str, record['skipped']))}")
     if record["chosen"]:
-        _say(f"kept: step {record['chosen']['step']}, {record['rule']}")
+        say(f"kept: step {record['chosen']['step']}, {record['rule']}")
     return show_stage(result, spec, silent=silent)
 
 
@@ -57,15 +57,15 @@ def _watched(folder: Path) -> pl.DataFrame | None:
     return pl.concat([pl.read_parquet(part) for part in parts]) if parts else None
 
 
-def _steps(watched: pl.DataFrame) -> Table:
-    """Return one row a step; percent right by domain and level, divergence in nats."""
+def _print_steps(watched: pl.DataFrame) -> None:
+    """Print one row a step; percent right by domain and level, divergence in nats."""
     shown = [name for name in watched["group"].unique(maintain_order=True) if not _by_both(name)]
-    table = Table("step", *shown)
+    table = []
     for (step,), rows in watched.group_by("step", maintain_order=True):
         values = dict(zip(rows["group"], rows["value"], strict=True))
         cells = ("–" if name not in values else _figure(name, values[name]) for name in shown)
-        table.add_row(str(step), *cells)
-    return table
+        table.append((str(step), *cells))
+    print_table(("step", *shown), table)
 
 
 def _by_both(group: str) -> bool:
@@ -77,18 +77,13 @@ def _figure(group: str, value: float) -> str:
     return f"{value:.3f}" if group.startswith("kl") else f"{100 * value:.1f}"
 
 
-def _say(words: str) -> None:
-    Console().print(words, highlight=False, markup=False)
-
-
 def _print_rates(rates: pl.DataFrame) -> None:
-    table = Table("learning rate", "dev, macro", "95% interval", "n")
+    table = []
     for row in rates.iter_rows(named=True):
         bounds = f"{100 * row['low']:.1f}–{100 * row['high']:.1f}"
-        table.add_row(
-            f"{row['learning_rate']:g}", f"{100 * row['value']:.1f}", bounds, str(row["n"])
-        )
-    Console().print(table)
+        value = f"{100 * row['value']:.1f}"
+        table.append((f"{row['learning_rate']:g}", value, bounds, str(row["n"])))
+    print_table(("learning rate", "dev, macro", "95% interval", "n"), table)
 
 
 def _rate_words(chosen: dict[str, Any]) -> str:
@@ -96,7 +91,7 @@ def _rate_words(chosen: dict[str, Any]) -> str:
 
 
 def _print_ladder(ladder: pl.DataFrame) -> None:
-    table = Table("examples", "rate", "dev", "test", "out of domain", "below best (5%–95%)", "")
+    table = []
     for row in ladder.iter_rows(named=True):
         shares = [
             "–" if row[name] is None else f"{100 * row[name]:.1f}"
@@ -110,8 +105,8 @@ def _print_ladder(ladder: pl.DataFrame) -> None:
         verdict = "enough" if row["enough"] else ""
         if worse is not None:
             verdict = f"worse, p = {worse:.3f}" if worse < _ALPHA else f"p = {worse:.2f}"
-        table.add_row(str(row["size"]), f"{row['learning_rate']:g}", *shares, below, verdict)
-    Console().print(table)
+        table.append((str(row["size"]), f"{row['learning_rate']:g}", *shares, below, verdict))
+    print_table(_LADDER, table)
 
 
 def ladder_words(chosen: dict[str, Any], smallest: int) -> str:

@@ -16,7 +16,6 @@ from sixtyfold.core.models import (
     load_model,
     model_directory,
     model_fingerprint,
-    model_licence,
     resolve_device,
     resolve_dtype,
     stop_token_ids,
@@ -167,11 +166,10 @@ def test_four_bit_needs_a_gpu(copy: Path) -> None:
         load_model(str(copy), ModelOptions(load_in_4bit=True, device="cpu"))
 
 
-def test_the_licence_is_read_from_the_card(copy: Path) -> None:
-    assert model_licence(copy, str(copy)) is None
-    (copy / "README.md").write_text("---\nlicense: mit\n---\nlicense: other\n")
-    assert model_licence(copy, str(copy)) == "mit"
-    assert model_licence(copy, "embedded") == "apache-2.0"
+def test_the_card_is_no_part_of_the_fingerprint(copy: Path) -> None:
+    before = model_fingerprint(copy)
+    (copy / "README.md").write_text("---\nlicense: mit\n---\n")
+    assert model_fingerprint(copy) == before
 
 
 def test_a_released_model_gives_its_memory_back(monkeypatch: pytest.MonkeyPatch) -> None:

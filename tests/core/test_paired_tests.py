@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from sixtyfold.core.paired_tests import (
     difference_of_new,
@@ -116,6 +117,12 @@ def test_holm_by_hand() -> None:
     # sorted .01 × 4, .02 × 3, .03 × 2, .5 × 1, made non-decreasing
     assert holm([0.02, 0.5, 0.01, 0.03]) == pytest.approx([0.06, 0.5, 0.04, 0.06])
     assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holm_is_statsmodels(p_values: list[float]) -> None:
+    expected = multipletests(p_values, method="holm")[1] if p_values else []
+    assert holm(p_values) == list(expected)
     assert holm([]) == []
 
 

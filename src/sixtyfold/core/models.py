@@ -130,7 +130,8 @@ def _from_hub(reference: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        found = snapshot_download(reference, revision=revision, allow_patterns=list(_FILES))
+        wanted = [*_FILES, "README.md"]  # which states the licence
+        found = snapshot_download(reference, revision=revision, allow_patterns=wanted)
     except Exception as error:  # noqa: BLE001 - hub errors are of many unrelated classes
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise BadInput(
@@ -150,18 +151,6 @@ def model_fingerprint(directory: Path, others: Iterable[Path] = ()) -> str:
     files = [each for pattern in _FILES for each in directory.glob(pattern)]
     kept = {each for each in files if each.name not in _NOT_WEIGHTS}
     return fingerprint_files(kept | set(others))
-
-
-def model_licence(directory: Path, reference: str) -> str | None:
-    """Return the licence a model card states, if any."""
-    if reference == "embedded":
-        return "apache-2.0"
-    card = directory / "README.md"
-    if card.is_file():
-        for line in card.read_text(encoding="utf-8", errors="replace").splitlines()[:40]:
-            if line.startswith("license:"):
-                return line.removeprefix("license:").strip()
-    return None
 
 
 def load_model(reference: str, options: ModelOptions) -> LoadedModel:

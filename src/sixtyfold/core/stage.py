@@ -30,6 +30,7 @@ from sixtyfold.core.errors import BadInput, Corrupted, IncompleteInput, OtherRes
 from sixtyfold.core.facts import read_table
 from sixtyfold.core.progress import progress
 from sixtyfold.core.spec import StageSpec
+from sixtyfold.core.verbosity import tell_detail
 
 Chunk = TypeVar("Chunk")
 
@@ -185,6 +186,7 @@ class StageDirectory:
             **extra,
         }
         write_json(self.path / "manifest.json", manifest)
+        tell_detail(f"{self.stage} took {rounded['total']:.1f} s")
         shutil.rmtree(self.parts, ignore_errors=True)
         return finished(self.path, self.stage)
 
@@ -228,6 +230,8 @@ def open_stage(stage: str, spec: StageSpec, inputs: Mapping[str, str]) -> Iterat
             unfinished.unlink(missing_ok=True)
         write_json(path / "plan.json", identity)
         directory = StageDirectory(path, stage, identity)
+        state = "is finished already in" if directory.complete else "works in"
+        tell_detail(f"{stage} {state} {path}")
         if directory.complete:  # killed between the manifest and the removal of its parts
             shutil.rmtree(directory.parts, ignore_errors=True)
         yield directory

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from sixtyfold.core import verbosity
 from sixtyfold.core.atomic_files import write_atomic, write_parquet
 from sixtyfold.core.errors import BadInput, SixtyfoldError
 from sixtyfold.study.any_store import Store
@@ -204,4 +204,4 @@ def _executor(
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    verbosity.tell(line)

@@ -32,6 +32,7 @@ from sixtyfold.core.replicates import Replicated, replicated_difference
 from sixtyfold.core.stage import Finished, finished, open_stage
 from sixtyfold.core.statistics import ALPHA
 from sixtyfold.stages.tune import run as tune
+from sixtyfold.workflows.card_numbers import put_chosen_numbers
 from sixtyfold.workflows.tuning import (
     best_rate,
     inputs_of,
@@ -96,7 +97,9 @@ def run_ladder(spec: TuningSpec) -> Finished:
         size = chosen["enough"]
         path = first.filter(pl.col("size") == size)["path"][0]
         options = {"selection": spec.selection / path, "learning_rate": rates[size]}
-        tune.run(spec.stage(**options, out=spec.out / "tuned"))
+        tuned = tune.run(spec.stage(**options, out=spec.out / "tuned"))
+        its_own = (pl.col("size") == size) & (pl.col("replica") == 0)
+        put_chosen_numbers(tuned.path, used.filter(its_own))
         return stage.finish({"ladder": table.height, "answers": answers.height})
 
 

@@ -32,6 +32,7 @@ from sixtyfold.stages.select.spec import SelectSpec
 from sixtyfold.stages.tune.run import run as tune
 from sixtyfold.stages.tune.spec import TuneSpec
 from sixtyfold.workflows.asking import ways_of
+from sixtyfold.workflows.card_numbers import put_run_numbers
 from sixtyfold.workflows.run_spec import RunSpec
 from sixtyfold.workflows.search import chosen_restore, search
 from sixtyfold.workflows.search_spec import SearchSpec
@@ -46,7 +47,7 @@ def run(spec: RunSpec, announce: Callable[[str], None] = lambda _: None) -> dict
         announce: told the name of each step before it starts.
 
     Raises:
-        What the stages raise.
+        SixtyfoldError: what the stages raise.
     """
     resolve_device(spec.device)
     tokenizer = load_tokenizer(model_directory(spec.model, spec.revision))
@@ -64,6 +65,7 @@ def run(spec: RunSpec, announce: Callable[[str], None] = lambda _: None) -> dict
     with steps.timed("summary"):
         summary = summarise(spec.out)
         write_json(spec.out / "summary.json", summary)
+        put_run_numbers(spec.out, summary)
     write_json(spec.out / "timings.json", steps.seconds)
     return summary
 

@@ -24,6 +24,7 @@ from sixtyfold.stages.restore.rules import RULES
 from sixtyfold.stages.restore.run import run as restore
 from sixtyfold.stages.restore.spec import RestoreSpec
 from sixtyfold.workflows import search_arms
+from sixtyfold.workflows.card_numbers import put_search_numbers
 from sixtyfold.workflows.search_candidates import TUNED, Listed, Pool, pool
 from sixtyfold.workflows.search_model import CandidateModel
 from sixtyfold.workflows.search_questions import Questions, read_questions
@@ -52,7 +53,8 @@ def search(spec: SearchSpec) -> Finished:
             finished(spec.out, "search") if stage.complete else _run(spec, models, questions, stage)
         )
     if spec.checkpoint:
-        restore(chosen_restore(spec.out, spec.base, spec.tuned, spec.out / "restored"))
+        restored = restore(chosen_restore(spec.out, spec.base, spec.tuned, spec.out / "restored"))
+        put_search_numbers(done, restored.path)
     return done
 
 

@@ -21,6 +21,7 @@ from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.sources.open import open_facts
 from sixtyfold.stages.evaluate.answer import answer_facts, with_levels
 from sixtyfold.stages.tune import run as tune
+from sixtyfold.workflows.card_numbers import put_chosen_numbers
 from sixtyfold.workflows.tuning_spec import TuningSpec
 from sixtyfold.workflows.watch_figures import read_watched
 from sixtyfold.workflows.watch_files import forget_weights
@@ -139,7 +140,8 @@ def _try_rates(spec: TuningSpec) -> Finished:
         table = stage.write_table("rates", rate_scores(answers))
         rate = best_rate(table)
         stage.write_json("chosen", {"learning_rate": rate})
-        _tune(spec.with_rate(rate, spec.out / "tuned"))
+        tuned = _tune(spec.with_rate(rate, spec.out / "tuned"))
+        put_chosen_numbers(tuned.path, answers.filter(pl.col("learning_rate") == rate))
         return stage.finish({"rates": table.height, "answers": answers.height})
 
 

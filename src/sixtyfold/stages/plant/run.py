@@ -7,6 +7,7 @@ from typing import Any
 from sixtyfold.core.checkpoint_saving import save_checkpoint
 from sixtyfold.core.fingerprint import file_sha256
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
+from sixtyfold.stages.plant.card import write_planted_card
 from sixtyfold.stages.plant.corpus import Corpus, build_corpus
 from sixtyfold.stages.plant.spec import PlantSpec
 
@@ -50,12 +51,14 @@ def _train_and_save(
     tokenizer, training = _prepared(corpus, spec, device)
     loss = train_model(training, stage.parts / "training.pt", spec.checkpoint_every)
     save_checkpoint(training.model.to("cpu"), tokenizer, stage.path)
-    return {
+    described = {
         "parameters": training.model.num_parameters(),
         "tokens": spec.passes * sum(len(each) for each in training.ids),
         "steps": len(training.steps),
         "last_loss": loss,
     }
+    write_planted_card(stage.path, spec, described)
+    return described
 
 
 def _prepared(corpus: Corpus, spec: PlantSpec, device: str) -> tuple[Any, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,11 @@ from sixtyfold.core.checkpoint import is_adapter
 from sixtyfold.core.checkpoint_pair import CheckpointPair
 from sixtyfold.core.errors import BadInput, Corrupted
 from sixtyfold.core.fingerprint import file_sha256
+from sixtyfold.core.model_card import without_section
+from sixtyfold.core.model_origin import CARD
 from sixtyfold.core.pair_models import PairModels, find_pair
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
+from sixtyfold.stages.restore.card import PATCH
 from sixtyfold.stages.restore.outcomes import Outcome
 from sixtyfold.stages.restore.patch import Patch
 from sixtyfold.stages.restore.rebuild_spec import RebuildSpec
@@ -122,5 +124,7 @@ def _verify(patch: Patch, stage: StageDirectory) -> None:
 
 
 def _copy_card(patch: Path, out: Path) -> None:
-    if (patch / "README.md").is_file():
-        write_atomic(out / "README.md", partial(shutil.copyfile, patch / "README.md"))
+    """Write the card of the checkpoint, which the patch has with a section more."""
+    if (patch / CARD).is_file():
+        text = without_section((patch / CARD).read_text(encoding="utf-8"), PATCH)
+        write_atomic(out / CARD, lambda path: path.write_text(text, encoding="utf-8"))

@@ -15,14 +15,13 @@ from typing import Any
 
 import polars as pl
 
-from sixtyfold.core.atomic_files import write_atomic
 from sixtyfold.core.checkpoint import open_checkpoint
 from sixtyfold.core.checkpoint_pair import CheckpointPair
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.fingerprint import file_sha256
-from sixtyfold.core.models import model_licence
 from sixtyfold.core.pair_models import PairModels, find_pair
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
+from sixtyfold.stages.restore.card import write_restored_card
 from sixtyfold.stages.restore.outcomes import NestedCuts, OnePlan, Outcome, rankings_of
 from sixtyfold.stages.restore.patch import write_patches
 from sixtyfold.stages.restore.plans import InterpolatedPlan
@@ -125,7 +124,7 @@ def _restore(todo: Sequence[tuple[RestoreSpec, StageDirectory]], models: PairMod
     models.check_unchanged()
     for (spec, stage), table in zip(todo, tables, strict=True):
         totals = _totals(table)
-        _write_card(spec, models, totals, notes)
+        write_restored_card(spec, models, totals, notes)
         if spec.as_patch:
             stage.finish({"restored_weights": table.height}, restored=totals, notes=notes)
             continue
@@ -155,39 +154,3 @@ def _totals(table: pl.DataFrame) -> dict[str, int | float]:
     """Return the sums of `restored_weights` over the region."""
     sums = {name: int(table[name].sum()) for name in ("numel", "restored", "moved", "inexact")}
     return {**sums, "remaining_norm": math.sqrt(math.fsum(table["remaining_squared"]))}
-
-
-def _write_card(
-    spec: RestoreSpec, models: PairModels, totals: dict[str, int | float], notes: Sequence[str]
-) -> None:
-    """Write the README of the model: what it is and how it was made."""
-    licence = model_licence(models.tuned, spec.tuned) or model_licence(models.base, spec.base)
-    head = ["---", *([f"license: {licence}"] if licence else []), "tags: [sixtyfold]", "---", ""]
-    if spec.alpha is not None:
-        what = f"every update of the region '{spec.where}' shrunk to {spec.alpha:g} of itself"
-    elif spec.remaining is not None:
-        what = (
-            f"the update of the region '{spec.where}' shrunk to {spec.remaining:g} of its norm "
-            f"(rule '{spec.rule}')"
-        )
-    else:
-        within = "" if spec.scope == "model" else f" within each {spec.scope}"
-        what = (
-            f"{totals['restored']:,} of {totals['numel']:,} weights of the region "
-            f"'{spec.where}' ({spec.percents[0]:g}%{within}, rule '{spec.rule}') put back to the "
-            "base"
-        )
-    untouched = "that were not put back" if spec.rule in RULES else "outside the region"
-    text = [
-        "# A tuned model with weights put back",
-        "",
-        f"This is `{spec.tuned}` with {what} (base: `{spec.base}`), by `sixtyfold restore`.",
-        f"Weights {untouched} are the tuned model's bit for bit.",
-        *(f"Note: {note}." for note in notes),
-        "`manifest.json` holds the exact settings, the fingerprints of both models and the",
-        "SHA-256 of every weight file; `restored_weights.parquet` says how many weights of each",
-        "tensor were put back.",
-        "",
-    ]
-    body = "\n".join([*head, *text])
-    write_atomic(spec.out / "README.md", lambda path: path.write_text(body, encoding="utf-8"))

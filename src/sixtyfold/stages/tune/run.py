@@ -9,20 +9,25 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sixtyfold.core.atomic_files import write_atomic
 from sixtyfold.core.checkpoint_saving import save_checkpoint
-from sixtyfold.core.cost import forward_seconds, operations_per_second
+from sixtyfold.core.cost import (
+    bytes_per_second,
+    forward_seconds,
+    operations_per_second,
+    update_seconds,
+)
 from sixtyfold.core.errors import BadInput
+from sixtyfold.core.model_origin import origin
 from sixtyfold.core.models import (
     load_tokenizer,
     model_directory,
     model_fingerprint,
-    model_licence,
     resolve_device,
 )
 from sixtyfold.core.prompts import PromptOptions
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.stages.tune.arguments import check_options
+from sixtyfold.stages.tune.card import write_adapter_card, write_tuned_card
 from sixtyfold.stages.tune.examples import Example, encode_examples
 from sixtyfold.stages.tune.memory import Training, device_memory, planned_training, refuse_if_short
 from sixtyfold.stages.tune.processes import (
@@ -190,8 +195,11 @@ def _save(stage: StageDirectory | None, trained: Trained, here: _Here, spec: Tun
         record = _record(trained, here.examples, tokenizer)
         save_checkpoint(whole.model, tokenizer, stage.path, whole.state_dict)
         stage.write_json("training", {**report, **record})
-        card = model_card(spec, {**report, **record}, model_licence(directory, spec.model))
-        write_atomic(stage.path / "README.md", lambda path: path.write_text(card, encoding="utf-8"))
+        read = stage.identity["inputs"]
+        base = origin(spec.model, directory, read["model"])
+        write_tuned_card(stage.path, spec, base, finished(spec.selection), {**report, **record})
+        if spec.keep_adapter:
+            write_adapter_card(stage.path / "adapter", spec, base)
     done = {**report, **peers(here.processes)}
     stage.finish({"examples": len(here.examples)}, training=done)
 
@@ -211,24 +219,6 @@ def _record(trained: Trained, examples: list[Example], tokenizer: Any) -> dict[s
     }
 
 
-def model_card(spec: TuneSpec, report: dict[str, Any], licence: str | None) -> str:
-    """Return the README of a tuned checkpoint, with the hub's header."""
-    header = "---\nlibrary_name: transformers\n"
-    header += f"license: {licence}\n" if licence else ""
-    header += f"base_model: {spec.model}\n" if "/" in spec.model else ""
-    steps = f"{report['steps']} steps"
-    if report["weights_of_step"] != report["steps"]:
-        steps += f" (the weights are those after step {report['weights_of_step']})"
-    kind = "all weights" if spec.lora_rank is None else f"LoRA of rank {spec.lora_rank}, merged"
-    return (
-        f"{header}tags: [sixtyfold]\n---\n"
-        f"Tuned by sixtyfold from `{spec.model}`: {report['examples']} examples, "
-        f"{report['target_tokens']} learned tokens, {steps}, {kind}, "
-        f"learning rate {spec.learning_rate}, prompt form {spec.prompt_form}.\n\n"
-        "What was trained on: `manifest.json`, `training.json`.\n"
-    )
-
-
 def plan(spec: TuneSpec) -> dict[str, Any]:
     """Return what a run would do, without doing it; raises what `run` raises."""
     device = resolve_device(spec.device)
@@ -243,19 +233,20 @@ def plan(spec: TuneSpec) -> dict[str, Any]:
     tokens = sum(len(example.input_ids) for example in examples) * seen / len(examples)
     targets = sum(example.targets for example in examples) * seen / len(examples)
     speed = operations_per_second(spec.dtype, device)
+    steps, trained = spec.recipe.steps(len(examples)), training.needs().gradients / 4
+    seconds = 3 * forward_seconds(training.shape.parameters, round(tokens), 0, speed)
+    seconds += update_seconds(trained, steps, bytes_per_second(device))
     return {
         "examples": len(examples),
         "examples_seen": seen,
         "target_tokens": round(targets),
-        "steps": spec.recipe.steps(len(examples)),
+        "steps": steps,
         "examples_at_once": examples_at_once(spec.recipe.batch, spec.accumulate, processes.number),
         "processes": processes.number,
         "learning_rate": spec.learning_rate,
         **training.needs().in_gigabytes(),
         "gigabytes_free": round(_free(device, processes) / 1e9, 2),
-        "estimated_seconds": round(
-            3 * forward_seconds(training.shape.parameters, round(tokens), 0, speed)
-        ),
+        "estimated_seconds": round(seconds, 1),
     }
 
 
