@@ -67,10 +67,11 @@ def collect(studies: Sequence[str]) -> None:
 def _recalls(study: str, store: str, exposures: Path) -> pl.DataFrame:
     """Return the mean recall of planted facts by how often they were seen, with 95% intervals."""
     query = (
-        "select model, fact_id, recall, level from probe join cells using (key, stage) "
-        f"where study = '{study}' and role = 'probe' and grid = 'base'"  # noqa: S608, our own names
+        "select study, model, fact_id, recall from probe join cells using (key, stage) "
+        "where role = 'probe' and grid = 'base'"
     )
-    facts = ask(SqlSpec(query=query, store=store)).join(pl.read_parquet(exposures), on="fact_id")
+    probed = ask(SqlSpec(query=query, store=store)).filter(pl.col("study") == study)
+    facts = probed.join(pl.read_parquet(exposures), on="fact_id")
     rows = []
     for (model, times), seen in facts.group_by("model", "times_seen", maintain_order=True):
         mean, half = mean_and_half_width(seen["recall"].to_numpy())
