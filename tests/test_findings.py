@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from loaded_script import load_script
 from sixtyfold.core.errors import BadInput
 
 STUDIES = Path(__file__).parents[1] / "docs" / "studies"
@@ -16,12 +16,7 @@ STUDIES = Path(__file__).parents[1] / "docs" / "studies"
 
 @pytest.fixture(scope="module")
 def findings() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("findings", STUDIES / "findings.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(STUDIES / "findings.py")
 
 
 @pytest.fixture

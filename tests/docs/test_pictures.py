@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Callable
-from types import ModuleType
 
 import pytest
 from fenced import ROOT, markdown_files
 
+from loaded_script import load_script
+
 FOLDER = ROOT / "docs" / "pictures"
 
 
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("draw", FOLDER / "draw.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-DRAW = load()
+DRAW = load_script(FOLDER / "draw.py")
 #: A shape, without the places that depend on how wide the fonts of a machine are.
 _SHAPE = re.compile(r' d="([^"]+)"')
 _TEXT = re.compile(r"<text[^>]*>([^<]*)</text>")
