@@ -161,7 +161,11 @@ def make_folders(home: Path, text: str) -> None:
 
 
 def _called(lines: list[str], place: str) -> list[tuple[int, tuple[str, ...]]]:
-    """Let bash read the lines; return the number of the line of each call, and the call."""
+    """Let bash read the lines; return the number of the line of each call, and the call.
+
+    The calls of a line may run at the same time (`a | b`, `source <(a)`), in an order that differs
+    from run to run: they are returned sorted.
+    """
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder) / "record"
         record.touch()
@@ -184,7 +188,7 @@ def _called(lines: list[str], place: str) -> list[tuple[int, tuple[str, ...]]]:
         line, count = int(words[0]), int(words[1])
         calls.append((line - before - 1, tuple(words[2 : 2 + count])))
         words = words[2 + count :]
-    return calls
+    return sorted(calls)
 
 
 def all_blocks() -> list[Block]:

@@ -137,3 +137,11 @@ def test_a_marker_needs_a_reason_and_a_block() -> None:
             patch.setattr(Path, "read_text", lambda *_, text=text, **__: text)
             with pytest.raises(ValueError, match=words):
                 [commands(block) for block in blocks(file)]
+
+
+def test_calls_that_run_at_the_same_time_are_listed_in_one_order() -> None:
+    line = "source <(sixtyfold view) && sixtyfold report | git log"
+    block = Block(ROOT / "docs" / "none.md", 1, "", line, ())
+    called = [" ".join(each.argv[:2]) for each in commands(block)]
+    assert [called[0], called[1], called[2]] == ["git log", "sixtyfold report", "sixtyfold view"]
+    assert called[3].startswith("source /dev/fd/")
