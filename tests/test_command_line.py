@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sixtyfold.cli import COMMANDS, run_command
+from sixtyfold.cli import run_command
+from sixtyfold.commands import COMMANDS, spec_class
 
 
 def complaint(capsys: pytest.CaptureFixture[str], arguments: str) -> tuple[int, str]:
@@ -27,8 +28,6 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: str) -> tuple[int, 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_help_names_every_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from sixtyfold.cli import spec_class
-
     with pytest.raises(SystemExit) as stop:
         run_command([*name.split(), "--help"])
     assert stop.value.code == 0

@@ -71,5 +71,31 @@ def test_a_number_of_the_page_has_one_source(page: Any) -> None:
 def test_a_table_shows_its_query(page: Any) -> None:
     query = "select '60' as size, .515 as value, .48 as low, .551 as high"
     text = page.table(query, value="percent")
-    assert text.splitlines()[:3] == ["| size | value |", "|---|---|", "| 60 | 51.5% (48.0–55.1) |"]
+    assert text.splitlines()[:3] == [
+        "| size | value |",
+        "| --- | --- |",
+        "| 60 | 51.5% (48.0–55.1) |",
+    ]
     assert f"`{query}`" in text
+
+
+def test_a_table_of_two_directions_leaves_a_dash_where_nothing_is_known(page: Any) -> None:
+    cells = [("0", "in", 0.1), ("0", "out", 0.2), ("1", "in", 0.3)]
+    query = " union all ".join(
+        f"select '{level}' as trained, '{domain}' as domain, {value} as value, 0 as low, 1 as high"
+        for level, domain, value in cells
+    )
+    assert page.crossed(f"{query} order by 1, 2", value="percent").splitlines()[:4] == [
+        "| trained | domain in | domain out |",
+        "| --- | --- | --- |",
+        "| 0 | 10.0% (0.0–100.0) | 20.0% (0.0–100.0) |",
+        "| 1 | 30.0% (0.0–100.0) | – |",
+    ]
+    with pytest.raises(BadInput, match="two rows for one cell"):
+        page.crossed(f"{query} union all {query}")
+
+
+def test_a_claim_stands_beside_its_difference(page: Any) -> None:
+    assert page.claimed(row(0.03, 0.01, 0.05), "-") == (
+        "+3.0 (+1.0 to +5.0) | does not hold: the opposite"
+    )

@@ -10,7 +10,8 @@ import pytest
 
 import toy_stages
 from made_up_run import build_run
-from sixtyfold.cli import COMMANDS, run_command
+from sixtyfold.cli import run_command
+from sixtyfold.commands import COMMANDS
 from sixtyfold.json_output import json_document
 
 

@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 
 from made_up_run import HOSTILE, build_run
-from sixtyfold.cli import COMMANDS, run_command, spec_class
+from sixtyfold.cli import run_command
+from sixtyfold.commands import COMMANDS, spec_class
 
 COLUMNS = 80
 SIXTYFOLD = [sys.executable, "-m", "sixtyfold"]

@@ -120,6 +120,10 @@ class Page:
         """Return the rows of a query."""
         return self.database.sql(query).pl().to_dicts()
 
+    def has(self, study: str) -> bool:
+        """Return whether the tables of a study are in docs/data."""
+        return (DATA / f"{study}-numbers.parquet").exists()
+
     def one(self, query: str) -> dict[str, Any]:
         """Return the only row of a query.
 
@@ -146,20 +150,53 @@ class Page:
             query: its columns are the table's; value, low and high become one column.
             formats: how `value` is written (`value="points"`, `"percent"` or `"plain"`).
         """
-        rows = self.rows(query)
-        if not rows:
-            raise BadInput(f"no rows for a table of the page: {query}")
+        rows = self._some(query)
         written = _FORMATS[formats.get("value", "plain")]
         names = [name for name in rows[0] if name not in ("low", "high")]
-        lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-        for row in rows:
-            cells = [
+        cells = [
+            [
                 written(row) if name == "value" and "low" in row else _cell(row[name])
                 for name in names
             ]
-            lines.append("| " + " | ".join(cells) + " |")
-        told = " ".join(query.split())
-        return "\n".join([*lines, "", f"<details><summary>query</summary>\n\n`{told}`\n</details>"])
+            for row in rows
+        ]
+        return _markdown(names, cells, query)
+
+    def crossed(self, query: str, **formats: str) -> str:
+        """Return a Markdown table of two directions, with the query that made it folded below.
+
+        Args:
+            query: rows of value, low and high (or value alone); of the columns before them the last
+                is written across, the others down. What has no row is written as a dash.
+            formats: as of `table`.
+
+        Raises:
+            BadInput: two rows answer for one cell.
+        """
+        rows = self._some(query)
+        written = _FORMATS[formats.get("value", "plain")]
+        *down, across = [name for name in rows[0] if name not in ("value", "low", "high")]
+        heads = list(dict.fromkeys(_cell(row[across]) for row in rows))
+        found: dict[tuple[str, ...], dict[str, str]] = {}
+        for row in rows:
+            line = found.setdefault(tuple(_cell(row[name]) for name in down), {})
+            if _cell(row[across]) in line:
+                raise BadInput(f"two rows for one cell of a table of the page: {query}")
+            line[_cell(row[across])] = written(row) if "low" in row else _cell(row["value"])
+        cells = [
+            [*line, *(values.get(head, "–") for head in heads)] for line, values in found.items()
+        ]
+        return _markdown([*down, *(f"{across} {head}" for head in heads)], cells, query)
+
+    def claimed(self, query: str, claimed: str) -> str:
+        """Return the difference that a claim is about, and the verdict: two cells of a table."""
+        return f"{self.points(query)} | {self.sign(query, claimed)}"
+
+    def _some(self, query: str) -> list[dict[str, Any]]:
+        rows = self.rows(query)
+        if not rows:
+            raise BadInput(f"no rows for a table of the page: {query}")
+        return rows
 
     def sign(self, query: str, claimed: str) -> str:
         """Say whether a difference has the claimed sign.
@@ -188,6 +225,18 @@ class Page:
         if any(row["value"] > 0 and row["p_holm"] < 0.05 for row in rows):
             return "does not hold"
         return "holds" if rows and all(row["high"] < MARGIN for row in rows) else "cannot tell"
+
+
+def _markdown(names: Sequence[str], cells: Sequence[Sequence[str]], query: str) -> str:
+    lines = [names, ["---"] * len(names), *cells]
+    told = " ".join(query.split())
+    return "\n".join(
+        [
+            *("| " + " | ".join(line) + " |" for line in lines),
+            "",
+            f"<details><summary>query</summary>\n\n`{told}`\n</details>",
+        ]
+    )
 
 
 def _percent(row: dict[str, Any]) -> str:

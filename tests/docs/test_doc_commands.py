@@ -17,7 +17,8 @@ import yaml
 from fenced import COMMANDS as COMMAND_BLOCKS
 from fenced import LANGUAGES, ROOT, Block, Command, all_blocks, all_commands, blocks, commands
 
-from sixtyfold.cli import COMMANDS, imported, run_command
+from sixtyfold.cli import run_command
+from sixtyfold.commands import COMMANDS, imported
 from sixtyfold.study.reading import read_study
 
 BLOCKS = all_blocks()

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from made_up_run import HOSTILE, RIGHT, arm, build_run, curve, facts, stage, write_answers
-from sixtyfold.cli import COMMANDS, spec_class
+from sixtyfold.commands import COMMANDS, spec_class
 from sixtyfold.core.errors import BadInput, IncompleteInput
 from sixtyfold.reporting.charts import concentration_chart
 from sixtyfold.reporting.packed import unpacked

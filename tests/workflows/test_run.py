@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from sixtyfold.reporting.main_path import run
+from sixtyfold.core.errors import BadInput
+from sixtyfold.reporting.main_path import plan, run
 from sixtyfold.workflows import run as workflow
 from sixtyfold.workflows.run_spec import RunSpec
 
@@ -66,6 +67,37 @@ def test_summary_counts_what_the_tables_hold(whole: Path) -> None:
     assert summary["tuned"]["in"]["micro"]["n"] == inside.height
     assert summary["base_chat"] is None
     assert sum(summary["levels"]) == 30
+
+
+def test_a_plan_counts_what_the_run_does(whole: Path, planted: Path) -> None:
+    said = plan(spec(planted, whole))
+    facts = pl.read_parquet(whole / "facts" / "facts.parquet")
+    assert said["facts"] == dict(facts["split"].value_counts().iter_rows())
+    probed = json.loads((whole / "probe" / "manifest.json").read_text())["rows"]
+    assert said["probe_prompts"] == probed["probe_prompts"]
+    asked = sum(pl.read_parquet(path).height for path in whole.glob("answers/*/answers.parquet"))
+    tried = pl.read_parquet(whole / "search" / "answers.parquet").height
+    assert said["answers"] == asked + tried
+
+
+def test_a_plan_counts_the_facts_of_a_small_table(planted: Path, tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    rows = [f"Who is number {number}?,name{number}" for number in range(200)]
+    table.write_text("\n".join(["question,answer", *rows]))
+    said = plan(RunSpec(model=str(planted), facts=f"table:{table}", templates=3))
+    assert sum(said["facts"].values()) == 200
+    assert said["probe_prompts"] == 3 * (said["facts"]["train"] + said["facts"]["test"])
+
+
+def test_a_set_larger_than_its_pool_is_refused_before_anything_is_probed(
+    planted: Path, tmp_path: Path
+) -> None:
+    small = spec(planted, tmp_path / "out", train=10)
+    words = r"--size 16 was given and there are 10 training facts in domain \(--train 10 at most\)"
+    for call in (plan, run):
+        with pytest.raises(BadInput, match=words):
+            call(small)
+    assert not (tmp_path / "out" / "probe").exists()
 
 
 def test_no_test_fact_was_trained_on(whole: Path) -> None:

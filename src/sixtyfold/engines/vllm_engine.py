@@ -34,8 +34,6 @@ _ENVIRONMENT = {
     # A forked process would keep the lock of the stage directory after this one is killed.
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "VLLM_LOGGING_LEVEL": "WARNING",
-    # vLLM reports what it runs on to its makers unless told not to.
-    "VLLM_NO_USAGE_STATS": "1",
     STARTED_BY_SIXTYFOLD: "1",
 }
 

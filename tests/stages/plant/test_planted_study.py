@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sixtyfold.cli import parse
+from sixtyfold.arguments import read
 from sixtyfold.stages.plant.corpus import build_corpus
 from sixtyfold.stages.plant.facts import build_world
 from sixtyfold.stages.plant.spec import PlantSpec
@@ -30,7 +30,7 @@ def specs() -> dict[str, PlantSpec]:
     text = (ROOT / "docs" / "plant.md").read_text(encoding="utf-8")
     (same,) = re.findall(r'^SAME="(.*)"$', text, re.MULTILINE)
     lines = re.findall(r"^sixtyfold plant \$SAME (.*)$", text, re.MULTILINE)
-    found = [parse("plant", PlantSpec, shlex.split(f"{same} {line}")) for line in lines]
+    found = [read("plant", PlantSpec, shlex.split(f"{same} {line}")).spec for line in lines]
     return {str(each.out): each for each in found if isinstance(each, PlantSpec)}
 
 

@@ -16,7 +16,7 @@ from made_up_checkpoints import (
     write_file,
     write_pair,
 )
-from sixtyfold.cli import parse
+from sixtyfold.arguments import read
 from sixtyfold.core.errors import BadInput, Corrupted
 from sixtyfold.stages.restore.alternatives import FAMILIES
 from sixtyfold.stages.restore.candidates import SAME_NORM
@@ -38,7 +38,7 @@ def restore(base, tuned, out, **options):
 
 
 def typed(words):
-    return parse("restore", RestoreSpec, f"--tuned t --out o {words}".split())
+    return read("restore", RestoreSpec, f"--tuned t --out o {words}".split()).spec
 
 
 @pytest.mark.parametrize("rule", sorted(FAMILIES))

@@ -8,7 +8,8 @@ from pathlib import Path
 from huggingface_hub import ModelCard
 
 from made_up_checkpoints import write_pair
-from sixtyfold.cli import COMMANDS, parse, spec_class
+from sixtyfold.arguments import read
+from sixtyfold.commands import COMMANDS, spec_class
 from sixtyfold.core.stage import Finished
 from sixtyfold.stages.restore.rebuild import run as rebuild
 from sixtyfold.stages.restore.rebuild_spec import RebuildSpec
@@ -58,7 +59,7 @@ def test_licences_of_both_are_told_and_the_tuned_ones_holds(tmp_path: Path) -> N
 def test_the_command_is_the_one_that_made_it(tmp_path: Path) -> None:
     done = restored(tmp_path, top=50, region="mlp:1", scope="tensor", seed=3)
     _, name, *arguments = shlex.split(commands(card(done))[-1])
-    spec = parse(name, spec_class(COMMANDS[name]), arguments)
+    spec = read(name, spec_class(COMMANDS[name]), arguments).spec
     places = {"base", "tuned"}
     again, recorded = spec.recorded(), done.manifest["spec"]
     assert {k: v for k, v in again.items() if k not in places} == {
@@ -74,7 +75,7 @@ def test_a_patch_says_how_to_make_the_checkpoint_and_the_checkpoint_does_not(
     told = card(patch)
     assert "## This directory is a patch" in told.text
     _, name, *arguments = shlex.split(commands(told)[0])
-    spec = parse(name, spec_class(COMMANDS[name]), arguments)
+    spec = read(name, spec_class(COMMANDS[name]), arguments).spec
     assert isinstance(spec, RebuildSpec)
     given = {"base": str(tmp_path / "base"), "tuned": str(tmp_path / "tuned"), "patch": patch.path,
              "out": tmp_path / "rebuilt"}  # fmt: skip

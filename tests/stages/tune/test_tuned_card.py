@@ -88,14 +88,15 @@ def test_loads_and_answers_as_told(tuned: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_commands_are_those_that_made_it(
     card: ModelCard, quick: Finished, selected: Path
 ) -> None:
-    from sixtyfold.cli import COMMANDS, parse, spec_class
+    from sixtyfold.arguments import read
+    from sixtyfold.commands import COMMANDS, spec_class
 
     lines = blocks(card, "bash")[-1].replace("\\\n", " ").splitlines()
     made = {"select": finished(selected), "tune": quick}
     assert [line.split()[1] for line in lines] == list(made)
     for line, result in zip(lines, made.values(), strict=True):
         _, name, *arguments = shlex.split(line)
-        spec = parse(name, spec_class(COMMANDS[name]), arguments)
+        spec = read(name, spec_class(COMMANDS[name]), arguments).spec
         places = spec.places  # type: ignore[attr-defined]
         recorded = result.manifest["spec"]
         again = {key: value for key, value in spec.recorded().items() if key in recorded}
