@@ -86,7 +86,7 @@ def test_a_table_of_two_directions_leaves_a_dash_where_nothing_is_known(page: An
         for level, domain, value in cells
     )
     assert page.crossed(f"{query} order by 1, 2", value="percent").splitlines()[:4] == [
-        "| trained | domain in | domain out |",
+        "| trained | in | out |",
         "| --- | --- | --- |",
         "| 0 | 10.0% (0.0–100.0) | 20.0% (0.0–100.0) |",
         "| 1 | 30.0% (0.0–100.0) | – |",
@@ -99,3 +99,16 @@ def test_a_claim_stands_beside_its_difference(page: Any) -> None:
     assert page.claimed(row(0.03, 0.01, 0.05), "-") == (
         "+3.0 (+1.0 to +5.0) | does not hold: the opposite"
     )
+
+
+def test_what_is_written_across_is_in_order(page: Any) -> None:
+    across = ["natural", "2,3", "1920", "240", "0"]
+    query = " union all ".join(
+        f"select 'm' as model, '{each}' as size, 1 as value" for each in across
+    )
+    head = page.crossed(query).splitlines()[0]
+    assert head == "| model | size 0 | size 240 | size 1920 | size 2,3 | natural |"
+
+
+def test_the_page_is_what_its_data_say(findings: ModuleType) -> None:
+    assert findings.PAGE.read_text(encoding="utf-8") == findings.page()

@@ -10,6 +10,7 @@ stands folded below each table.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -167,7 +168,7 @@ class Page:
 
         Args:
             query: rows of value, low and high (or value alone); of the columns before them the last
-                is written across, the others down. What has no row is written as a dash.
+                is written across, numbers first, and the others down. What has no row is a dash.
             formats: as of `table`.
 
         Raises:
@@ -176,7 +177,7 @@ class Page:
         rows = self._some(query)
         written = _FORMATS[formats.get("value", "plain")]
         *down, across = [name for name in rows[0] if name not in ("value", "low", "high")]
-        heads = list(dict.fromkeys(_cell(row[across]) for row in rows))
+        heads = sorted({_cell(row[across]) for row in rows}, key=_in_order)
         found: dict[tuple[str, ...], dict[str, str]] = {}
         for row in rows:
             line = found.setdefault(tuple(_cell(row[name]) for name in down), {})
@@ -186,7 +187,8 @@ class Page:
         cells = [
             [*line, *(values.get(head, "–") for head in heads)] for line, values in found.items()
         ]
-        return _markdown([*down, *(f"{across} {head}" for head in heads)], cells, query)
+        named = [f"{across} {head}" if head[0].isdigit() else head for head in heads]
+        return _markdown([*down, *named], cells, query)
 
     def claimed(self, query: str, claimed: str) -> str:
         """Return the difference that a claim is about, and the verdict: two cells of a table."""
@@ -234,9 +236,13 @@ def _markdown(names: Sequence[str], cells: Sequence[Sequence[str]], query: str) 
         [
             *("| " + " | ".join(line) + " |" for line in lines),
             "",
-            f"<details><summary>query</summary>\n\n`{told}`\n</details>",
+            f'<details markdown="1"><summary>query</summary>\n\n`{told}`\n</details>',
         ]
     )
+
+
+def _in_order(head: str) -> tuple[float, str]:
+    return (float(head) if head.replace(".", "", 1).isdigit() else math.inf, head)
 
 
 def _percent(row: dict[str, Any]) -> str:
