@@ -112,3 +112,8 @@ def test_what_is_written_across_is_in_order(page: Any) -> None:
 
 def test_the_page_is_what_its_data_say(findings: ModuleType) -> None:
     assert findings.PAGE.read_text(encoding="utf-8") == findings.page()
+
+
+def test_nothing_is_too_small_to_be_told_that_is_not_in_points(page: Any) -> None:
+    assert page.change(row(0.001, -0.002, 0.004), "+") == "0.001 (-0.002 to 0.004) | cannot tell"
+    assert page.change(row(0.003, 0.002, 0.004), "+") == "0.003 (0.002 to 0.004) | holds"

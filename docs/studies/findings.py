@@ -121,9 +121,9 @@ class Page:
         """Return the rows of a query."""
         return self.database.sql(query).pl().to_dicts()
 
-    def has(self, study: str) -> bool:
-        """Return whether the tables of a study are in docs/data."""
-        return (DATA / f"{study}-numbers.parquet").exists()
+    def has(self, study: str, table: str = "numbers") -> bool:
+        """Return whether a table of a study is in docs/data."""
+        return (DATA / f"{study}-{table}.parquet").exists()
 
     def one(self, query: str) -> dict[str, Any]:
         """Return the only row of a query.
@@ -194,18 +194,23 @@ class Page:
         """Return the difference that a claim is about, and the verdict: two cells of a table."""
         return f"{self.points(query)} | {self.sign(query, claimed)}"
 
+    def change(self, query: str, claimed: str) -> str:
+        """Return what `claimed` does, of a difference that is not in points."""
+        return f"{_as_it_is(self.one(query))} | {self.sign(query, claimed, margin=0)}"
+
     def _some(self, query: str) -> list[dict[str, Any]]:
         rows = self.rows(query)
         if not rows:
             raise BadInput(f"no rows for a table of the page: {query}")
         return rows
 
-    def sign(self, query: str, claimed: str) -> str:
+    def sign(self, query: str, claimed: str, margin: float = MARGIN) -> str:
         """Say whether a difference has the claimed sign.
 
         Args:
             query: one row with value, low and high.
             claimed: `+` or `-`.
+            margin: what is surely smaller is called none; 0: nothing is.
         """
         row = self.one(query)
         side = 1 if claimed == "+" else -1
@@ -214,7 +219,7 @@ class Page:
             return "holds"
         if high < 0:
             return "does not hold: the opposite"
-        small = low > -MARGIN and high < MARGIN
+        small = low > -margin and high < margin
         return "does not hold: no difference of 3 points" if small else "cannot tell"
 
     def enough(self, query: str) -> str:
