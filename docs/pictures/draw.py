@@ -1,4 +1,4 @@
-"""The pictures of `docs/explained`, out of formulas and of the tables of `docs/benchmarks.md`.
+"""The pictures of the docs, out of formulas, tables of `docs/benchmarks.md` and `docs/data`.
 
     python docs/pictures/draw.py [FOLDER]        # writes every picture as SVG, next to this file
 
@@ -16,6 +16,7 @@ from typing import Any
 
 import altair as alt
 import numpy as np
+import polars as pl
 import vl_convert
 from numpy.typing import NDArray
 from scipy.stats import norm
@@ -245,6 +246,39 @@ def facts_and_trainings() -> alt.Chart:
     )  # fmt: skip
 
 
+def planted_levels() -> alt.FacetChart:
+    """Accuracy after training on facts of one level, of each planted model (`docs/findings.md`)."""
+    table = pl.read_parquet(HERE.parent / "data" / "planted-contrasts.parquet").filter(
+        pl.col("vary").is_null() & pl.col("against").is_null(),
+        pl.col("grid").str.starts_with("levels"), measure="accuracy", over="relations", domain="in",
+    )  # fmt: skip
+    rows = [
+        {"model": row["model"].replace("-", ", ", 1).replace("-", " "),
+         "level": row["levels"], "size": row["size"],
+         **{name: round(row[name], 4) for name in ("value", "low", "high")}}
+        for row in table.sort("model", "size", "levels").to_dicts()
+    ]  # fmt: skip
+    order = ["natural", "0", "1", "2", "2,3", "3", "4"]
+    base = alt.Chart().encode(
+        x=alt.X("level:N", sort=order, title="trained on level", axis=alt.Axis(labelAngle=0)),
+        xOffset=alt.XOffset("size:N", sort=["60", "240"]),
+        color=alt.Color(
+            "size:N", sort=["60", "240"], title="examples",
+            scale=alt.Scale(domain=["60", "240"], range=COLOURS[:2]),
+        ),
+    )  # fmt: skip
+    accuracy = alt.Axis(format="%")
+    points = base.mark_point(filled=True, size=45).encode(
+        y=alt.Y("value:Q", title="accuracy in domain", axis=accuracy),
+        shape=alt.Shape(
+            "size:N", sort=["60", "240"], title="examples", scale=alt.Scale(domain=["60", "240"])
+        ),
+    )
+    bars = base.mark_rule(strokeWidth=1.5).encode(y="low:Q", y2="high:Q")
+    layers = alt.layer(bars, points, data=alt.Data(values=rows))
+    return layers.properties(width=210, height=200).facet(alt.Column("model:N", title=None))
+
+
 def _weights(count: int) -> tuple[Floats, Floats]:
     """Made-up base weights and an update without meaning: independent normal numbers."""
     draws = np.random.default_rng(0).standard_normal((2, count))
@@ -284,7 +318,7 @@ def _lines(rows: list[Row], x: str, y: str, by: str, x_title: str, y_title: str)
 
 PICTURES: tuple[Callable[[], Any], ...] = (
     path, one_path, cost_of_recall, levels_by_recall, what_goes_back, concentration, remaining_norm,
-    interval_by_facts, best_of_many, facts_and_trainings,
+    interval_by_facts, best_of_many, facts_and_trainings, planted_levels,
 )  # fmt: skip
 
 
