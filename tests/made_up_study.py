@@ -41,13 +41,14 @@ class Truth(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """What is trained: every model × size × levels × seed; with a search of each or without."""
+    """What is trained: every model × size × levels × seed; with a search or diff of each or not."""
 
     models: Sequence[str] = ("small",)
     sizes: Sequence[int] = (60, 240, 960)
     levels: Sequence[str] = LEVELS
     seeds: int = 2
     search: bool = False
+    diff: bool = False
     truth: Truth = Truth()
 
 
@@ -139,16 +140,32 @@ def _jobs(
     compared = study.add("compare", sides, {"transitions": _NO_STATES},
                          {"comparison": {"domains": {}}})  # fmt: skip
     yield "compare", ("compare", compared)
-    drift = {"split": ["all"], "group": [None], "measure": ["kl_top10"],
+    drift = {"split": ["all"], "group": ["all"], "measure": ["kl_top10"],
              "mean": [0.1 + size / 1000 + seed / 100], "low": [0.0], "high": [0.2],
              "n": [20]}  # fmt: skip
     summary = pl.DataFrame(drift, schema_overrides={"group": pl.String})
     yield "drift", ("drift", study.add("drift", {}, {"drift_summary": summary}))
+    if grid.diff:
+        yield "diff", ("diff", _diff(study, size, seed))
     if grid.search:
         yield "search", ("search", _search(study, gain, truth.repair, seed, tested))
 
 
 _NO_STATES = pl.DataFrame(schema={"domain": pl.String, "state": pl.String})
+
+
+def _diff(study: _Study, size: int, seed: int) -> str:
+    """The top weights hold a little more with every seed; the null a tenth of a point less."""
+    shares = [
+        {"measure": measure, "top_percent": top, "share": share, "null_permutation": share - 0.001,
+         "null_gaussian": share / 2, "weights": 100}
+        for measure, part in (("relative", 0.5), ("absolute", 0.1))
+        for top, held in ((1.0, part), (20.0, part + 0.3))
+        for share in [held + size / 10000 + seed / 100]
+    ]  # fmt: skip
+    names = ("share_changed", "sum_abs", "sum_relative", "update_norm", "base_norm")
+    changes = {**dict.fromkeys(names, 1.0), "weights": 100}
+    return study.add("diff", {}, {"concentration": pl.DataFrame(shares)}, {"changes": changes})
 
 
 def _search(study: _Study, gain: float, repair: float, seed: int, tuned: str) -> str:

@@ -95,7 +95,7 @@ def evaluate(spec: Any) -> Finished:
 
 
 def drift(spec: Any) -> Finished:
-    rows = {"split": ["all"], "group": [None], "measure": ["js"], "mean": [0.1], "low": [0.0],
+    rows = {"split": ["all"], "group": ["all"], "measure": ["js"], "mean": [0.1], "low": [0.0],
             "high": [0.2], "n": [FACTS]}  # fmt: skip
     schema = {"group": pl.String}
     return _write("drift", spec, {"drift_summary": pl.DataFrame(rows, schema_overrides=schema)})

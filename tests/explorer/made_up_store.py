@@ -34,6 +34,7 @@ class MadeRun(NamedTuple):
     seed: int | None = 0
     tuned: bool = True
     split: str = "test"
+    model: str = "m"
 
 
 RUNS = (
@@ -134,14 +135,16 @@ def build_store(
             table = answers(asked[run.split].head(30), run.right, wrong)
         else:
             table = answers(asked[run.split], run.right, wrong)
-        model = f"a{run.key[1:]}" if run.tuned else BASE_MODEL
+        untuned = BASE_MODEL if run.model == "m" else f"{run.model}-base"
+        model = f"a{run.key[1:]}" if run.tuned else untuned
         place = store.root / "results" / "tune" / model
         if run.tuned:
             _put(store, "tune", model, {}, {}, numbers=pl.DataFrame(schema=SCHEMA))
         spec = {"model": str(place) if run.tuned else base_model, "split": run.split}
         reads = {"model": model, "facts": FACTS, "probe": PROBE}
         _put(store, "evaluate", run.key, spec, reads, answers=table)
-        cells.append(_cell(run.grid, run.size, run.seed, run.split, "evaluate", run.key))
+        cell = _cell(run.grid, run.size, run.seed, run.split, "evaluate", run.key, run.model)
+        cells.append(cell)
     rows = pl.DataFrame(cells, schema=CELLS_SCHEMA, orient="row")
     store.write_cells("made-up", rows)
     return store
@@ -156,8 +159,16 @@ def _templates() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=TEMPLATES_SCHEMA, orient="row")
 
 
-def _cell(grid: str, size: str | None, seed: int | None, role: str, stage: str, key: str) -> Any:
-    return ("made-up", grid, "m", seed, size, None, None, True, "{}", role, stage, key)
+def _cell(
+    grid: str,
+    size: str | None,
+    seed: int | None,
+    role: str,
+    stage: str,
+    key: str,
+    model: str = "m",
+) -> Any:
+    return ("made-up", grid, model, seed, size, None, None, True, "{}", role, stage, key)
 
 
 def _put(

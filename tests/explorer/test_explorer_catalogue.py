@@ -76,6 +76,29 @@ def test_a_run_is_compared_with_the_base_its_study_compared_it_with(tmp_path: Pa
     assert found.base_of(other) == found.runs[RUNS[0].key]
 
 
+def test_a_run_is_compared_with_a_base_of_its_own_model(tmp_path: Path) -> None:
+    others = (
+        MadeRun("6" * 16, 1, grid="base", size=None, seed=None, tuned=False, model="other"),
+        MadeRun("7" * 16, 8, model="other"),
+        MadeRun("8" * 16, 8, model="third"),
+    )
+    found = catalogue_of_store(build_store(tmp_path / "store", 4, runs=(*RUNS, *others)))
+    first, base, trained, third = (found.runs[each.key] for each in (RUNS[0], *others))
+    assert found.base_of(trained) == base
+    assert found.base_of(found.runs[RUNS[1].key]) == first
+    assert [found.base_of(each) for each in (first, base, third)] == [None, None, None]
+
+
+def test_what_is_of_no_study_stands_last(tmp_path: Path) -> None:
+    store = build_store(tmp_path / "store", 4)
+    cells = next((store.root / "studies").rglob("cells.parquet"))
+    rows = pl.read_parquet(cells).filter(pl.col("key") != RUNS[1].key)
+    rows.with_columns(study=pl.lit("planted")).write_parquet(cells)
+    names = [run.name for run in catalogue_of_store(store).in_order()]
+    assert names[-1] == RUNS[1].key
+    assert set(names) == {run.key for run in RUNS}
+
+
 def test_models_that_are_gone_say_so(tmp_path: Path) -> None:
     store = build_store(tmp_path / "store", 4)
     kept = store.root / "results" / "tune" / f"a{RUNS[1].key[1:]}"
@@ -200,3 +223,20 @@ def test_the_place_is_chosen_by_the_options(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="there is no store in"):
         open_catalogue(ViewSpec(store=str(tmp_path / "nowhere")))
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("tuned=some/dir",), "'tuned' is there already; give another name"),
+        (("mine=a", "mine=b"), "--model mine=b was given, but 'mine' is there already"),
+        (("=some/dir",), "--model =some/dir was given; allowed: NAME=MODEL or MODEL"),
+        (("mine=",), "--model mine= was given; allowed: NAME=MODEL or MODEL"),
+    ],
+)
+def test_a_further_model_takes_the_place_of_none(
+    tmp_path: Path, given: tuple[str, ...], words: str
+) -> None:
+    run = made_up_run.build_run(tmp_path / "run")
+    with pytest.raises(BadInput, match=words):
+        open_catalogue(ViewSpec(run=run, model=given))

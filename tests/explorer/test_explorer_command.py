@@ -55,6 +55,12 @@ def test_an_address_of_another_machine_is_told(
     assert "cannot listen on 203.0.113.1" in line
 
 
+def test_a_name_of_no_machine_is_told(capsys: pytest.CaptureFixture[str], store: Path) -> None:
+    code, line = complaint(capsys, "--store", str(store), "--host", "ä..b", "--port", "0")
+    assert code == 2
+    assert "cannot listen on ä..b port 0 (no name of a machine)" in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

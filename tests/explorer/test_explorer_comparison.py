@@ -180,6 +180,18 @@ def test_without_facts_and_probe_the_prompt_stands_in(
     assert (row["accepted"], row["recall"], row["level"]) == ("", None, "4")
 
 
+def test_what_only_the_second_run_knows_is_shown(
+    catalogue: Catalogue, pair: tuple[Run, Run]
+) -> None:
+    unknown = pair[0]._replace(name="bare", facts=None, probe=None)
+    known, bare = (
+        Comparisons(catalogue, Tables()).page((before, pair[1]), Filters(), count=60).rows
+        for before in (pair[0], unknown)
+    )
+    assert bare == known
+    assert {row["recall"] for row in bare} == {0.0, 0.25, 0.5, 0.75, 1.0}
+
+
 def test_a_damaged_table_is_named(tmp_path: Path) -> None:
     store = build_store(tmp_path / "store", 4)
     found = catalogue_of_store(store)

@@ -97,6 +97,11 @@ def test_rows_are_sorted_from_the_keyboard(watched: Watched, address: str) -> No
     expect(page.get_by_role("combobox", name="Sorted by")).to_have_value("recall")
     expect(page.locator(".q-table tbody tr").first).to_contain_text("0.000")
     assert cells(page, 5) == sorted(cells(page, 5))
+    page.get_by_role("checkbox", name="Descending").press("Space")
+    expect(page.locator(".q-table tbody tr").first).to_contain_text("1.000")
+    assert cells(page, 5) == sorted(cells(page, 5), reverse=True)
+    page.get_by_role("checkbox", name="Descending").press("Space")
+    expect(page.locator(".q-table tbody tr").first).to_contain_text("0.000")
     page.get_by_role("link", name="What is the capital of Subject 0?").press("Enter")
     expect(page.get_by_role("heading", name="One fact")).to_be_visible()
 

@@ -67,7 +67,7 @@ def test_differences_are_said_of_facts_not_chosen_by_their_answers(
 
     whole = said(Filters())
     assert whole[0].startswith("in-domain, 40 facts, mean over relations: A 40.0%, B 60.0%; B − A")
-    assert whole[1].startswith("out-domain, 20 facts, mean over relations: A 40.0%, B 60.0%")
+    assert whole[1].startswith("out-of-domain, 20 facts, mean over relations: A 40.0%, B 60.0%")
     # of the facts of level 4 in domain, half are gained and half never known
     assert said(Filters(level=("4",)))[0].startswith("in-domain, 8 facts, mean over relations: A")
     chosen = ["these facts were chosen by their answers; differences over them mean nothing"]

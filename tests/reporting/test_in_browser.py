@@ -21,6 +21,7 @@ from sixtyfold.reporting.spec import ReportSpec
 
 CHROMIUM = "/usr/bin/chromium"
 MARKS = "svg .mark-rect path, svg .mark-symbol path, svg .mark-rule line"
+WIDTH = "() => document.documentElement.scrollWidth"
 PAPER = "() => getComputedStyle(document.body).backgroundColor"
 FORMULA = "=HYPERLINK(1)"
 PATIENCE = 60_000
@@ -58,7 +59,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
-    grid = Grid(sizes=(60, 960), levels=("natural", "0"), search=True)
+    grid = Grid(sizes=(60, 960), levels=("natural", "0"), search=True, diff=True)
     root = build_study(folder / "store", facts=150, grid=grid, about=HOSTILE)
     return run(ReportSpec(store=str(root), out=folder / "study.html"))
 
@@ -194,6 +195,29 @@ def test_rows_are_saved_as_csv_without_formulas(opened: Opened) -> None:
     search.fill("")
 
 
+def test_no_cell_of_a_csv_is_a_formula(opened: Opened) -> None:
+    written = {
+        "=1+1": '"\'=1+1"',
+        "  @SUM(1)": '"  \'@SUM(1)"',
+        "\uff1d1": '"\'\uff1d1"',
+        # where a semicolon, a tab or a line ends a cell
+        "Euro; =HYPERLINK(1)": '"Euro; \'=HYPERLINK(1)"',
+        "a\t+1": '"a\t\'+1"',
+        "a\n-1": '"a\n\'-1"',
+        "New York": "New York",
+        "a-b=c": '"a-b=c"',
+        'say "x"': '"say ""x"""',
+        -0.5: "-0.5",
+        None: "",
+    }
+    page = opened.page
+    with page.expect_download() as download:
+        rows = [[cell] for cell in written]
+        page.evaluate("(rows) => sixtyfoldSaveCsv('one', ['x'], rows)", rows)
+    text = download.value.path().read_bytes().decode("utf-8-sig")
+    assert text == "\r\n".join(["x", *written.values()])
+
+
 @pytest.mark.parametrize(
     ("kind", "start"), [("PNG", b"\x89PNG"), ("SVG", b"<svg"), ("CSV", b"\xef\xbb\xbf")]
 )
@@ -231,7 +255,7 @@ def test_accessible_in_light_and_dark(
 def test_readable_on_a_phone_and_by_keyboard(browser: Browser, hostile: Path) -> None:
     size = {"width": 380, "height": 700}
     page = open_page(browser, hostile, viewport=size).page
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= size["width"]
+    assert page.evaluate(WIDTH) <= size["width"]
     page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to the content")
     expect(skip).to_be_focused()
@@ -240,6 +264,47 @@ def test_readable_on_a_phone_and_by_keyboard(browser: Browser, hostile: Path) ->
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
     page.close()
+
+
+def test_printed_in_the_dark_it_is_dark_on_light(browser: Browser, hostile: Path) -> None:
+    page = open_page(browser, hostile, color_scheme="dark").page
+    label = page.locator("[data-chart=by-relation] .role-axis-label text").first
+    colour = "(element) => getComputedStyle(element).fill"
+    assert max(rgb(label.evaluate(colour))) > 150
+    page.emulate_media(media="print", color_scheme="dark")
+    assert rgb(page.evaluate(PAPER)) == (255, 255, 255)
+    assert max(rgb(label.evaluate(colour))) < 100
+    assert max(rgb(page.evaluate("() => getComputedStyle(document.body).color"))) < 100
+    drawing = page.locator("[data-chart=by-relation] svg").first
+    background = "(element) => getComputedStyle(element).backgroundColor"
+    assert drawing.evaluate(background) == "rgba(0, 0, 0, 0)"
+    assert not page.locator(".tools").first.is_visible()
+    page.close()
+
+
+def rgb(colour: str) -> tuple[int, ...]:
+    """The three numbers of a computed colour."""
+    return tuple(int(number) for number in re.findall(r"\d+", colour)[:3])
+
+
+def test_a_study_is_readable_on_a_phone(browser: Browser, study: Path) -> None:
+    size = {"width": 380, "height": 700}
+    page = open_page(browser, study, viewport=size).page
+    assert page.evaluate(WIDTH) <= size["width"]
+    page.close()
+
+
+def test_a_legend_shows_what_is_the_null(opened: Opened) -> None:
+    """The strokes of update and null are drawn, the null's dashed."""
+    strokes = opened.page.locator(
+        "[data-chart=concentration] .role-legend-symbol path"
+    ).evaluate_all(
+        "paths => paths.map((path) => [path.getAttribute('stroke'), "
+        "path.getAttribute('stroke-dasharray')])"
+    )
+    assert [each for each in strokes if each[0] == "#888888"] == [
+        ["#888888", "1,0"], ["#888888", "5,4"],
+    ]  # fmt: skip
 
 
 def test_the_study_is_drawn_and_searched(browser: Browser, study: Path) -> None:

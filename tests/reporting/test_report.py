@@ -15,6 +15,7 @@ import pytest
 from made_up_run import HOSTILE, RIGHT, arm, build_run, curve, facts, stage, write_answers
 from sixtyfold.commands import COMMANDS, spec_class
 from sixtyfold.core.errors import BadInput, IncompleteInput
+from sixtyfold.core.stage import Finished
 from sixtyfold.reporting.charts import concentration_chart
 from sixtyfold.reporting.packed import unpacked
 from sixtyfold.reporting.repeat import ON_BY_DEFAULT, commands
@@ -149,6 +150,11 @@ def test_null_stands_beside_the_concentration(page: Elements) -> None:
     assert {row["kind"] for row in rows} == {"update", "null"}
     assert "null: shuffled" in page.text
     assert len(rows) == 12, "a share that is not defined is not drawn"
+    nulls = {row["series"]: row["share"] for row in rows
+             if row["kind"] == "null" and row["percent"] == 1.0}  # fmt: skip
+    # shuffling leaves absolute change as it is, so it is no null of it
+    assert nulls == {"relative change": pytest.approx(0.5 * 0.97),
+                     "absolute change": pytest.approx(0.15 * 0.9)}  # fmt: skip
     assert "4,830 of 5,600 weights of the region changed (86.2%)" in page.text
 
 
@@ -200,7 +206,7 @@ def series(chart: dict[str, Any]) -> dict[str, tuple[str, str]]:
 def test_every_series_of_the_concentration_has_a_colour_of_its_own() -> None:
     names = ("relative", "nonzero-base relative", "absolute", "bf16 relative")
     rows = [{"percent": 1.0, "share": 0.5, "series": name, "kind": "update"} for name in names]
-    scale = concentration_chart(rows)["encoding"]["color"]["scale"]
+    scale = concentration_chart(rows)["layer"][0]["encoding"]["color"]["scale"]
     assert scale["domain"] == sorted(names)
     assert len(set(scale["range"])) == len(names)
 
@@ -211,8 +217,8 @@ def test_facts_table(page: Elements) -> None:
     states = [row["state"] for row in rows]
     # restored: capital 8 of 10 -> 9, currency 6 -> 5, river 3 -> 4
     assert sorted(states) == sorted(
-        ["gained"] * 3 + ["gained, broken again"] + ["kept"] * 13
-        + ["never"] * 11 + ["never, restored"] * 2
+        ["gained"] * 3 + ["gained, lost by the repair"] + ["kept"] * 13
+        + ["never"] * 11 + ["never, gained by the repair"] * 2
     )  # fmt: skip
     assert states[0].startswith("gained"), "what changed stands first"
     gained = next(row for row in rows if row["state"] == "gained")
@@ -265,6 +271,26 @@ def test_commands_quote_what_a_shell_would_read() -> None:
     assert commands({"p q": manifest}) == [
         "sixtyfold probe --model 'a b;c' --top 1 3 --chat --out 'p q'"
     ]
+
+
+def test_commands_lead_from_one_to_the_next_wherever_the_run_lay() -> None:
+    read = {"spec": {"facts": "runs/q/facts", "model": "embedded", "file": "data/own.csv"}}
+    asked = {
+        name: {"stage": "evaluate", **read, "inputs": {"facts": "aa", "model": name}}
+        for name in ("answers/base-test", "answers/tuned-test")
+    }
+    before, after = (Finished(Path(), each).fingerprint for each in asked.values())
+    compared = {"stage": "compare", "spec": {}, "inputs": {"after": after, "before": before}}
+    elsewhere = {"stage": "compare", "spec": {}, "inputs": {"after": after, "before": "unknown"}}
+    made = {"stage": "facts", "spec": {}}
+    manifests = {**asked, "c": compared, "e": elsewhere, "facts": made}
+    assert commands(manifests) == [
+        "sixtyfold facts build --out facts",
+        *(f"sixtyfold evaluate --facts facts --model embedded --file data/own.csv --out {name}"
+          for name in asked),
+        "sixtyfold compare --after answers/tuned-test --before answers/base-test --out c",
+        "sixtyfold compare --after answers/tuned-test --out e",
+    ]  # fmt: skip
 
 
 def test_commands_name_what_was_left_out() -> None:

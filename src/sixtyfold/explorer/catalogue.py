@@ -7,10 +7,11 @@ nothing else knows the difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sixtyfold.core.errors import BadInput
 from sixtyfold.core.models import ModelOptions
 
 BASE = "base"
@@ -27,6 +28,7 @@ class Run(NamedTuple):
     path: the answers table; `arm` names the rows of it that count, where it holds several.
     facts, probe: keys into the catalogue's fact sets and probes.
     model: key into the catalogue's models; None where its weights were never kept.
+    origin: which untuned model it comes from, where a place holds several.
     is_base: whether the model was not tuned.
     base: the run of the untuned model that this one is compared with: asked in the way that did
         best on dev, where that is known.
@@ -43,6 +45,7 @@ class Run(NamedTuple):
     facts: str | None = None
     probe: str | None = None
     model: str | None = None
+    origin: str | None = None
     is_base: bool = False
     base: str | None = None
     recorded: float | None = None
@@ -105,12 +108,14 @@ class Catalogue(NamedTuple):
     def base_of(self, run: Run) -> Run | None:
         """Return the run of the untuned model to compare a run with.
 
-        The one that is known to be it, else the first untuned one of the same facts and split.
+        The one that is known to be it, else the first untuned one of the same origin, facts and
+        split.
         """
+        told = (run.facts, run.group, run.origin)
         if run.base in self.runs and run.base != run.name:
             return self.runs[run.base]
         for other in self.in_order(run.split):
-            same = other.facts == run.facts and other.group == run.group
+            same = (other.facts, other.group, other.origin) == told
             if other.is_base and same and other.name != run.name:
                 return other
         return None
@@ -141,14 +146,27 @@ class Catalogue(NamedTuple):
         return None
 
 
-def further_models(given: Iterable[str]) -> dict[str, Askable]:
+def further_models(given: Iterable[str], known: Container[str] = ()) -> dict[str, Askable]:
     """Return the models a user names on the command line.
+
+    Args:
+        given: NAME=MODEL or MODEL, each.
+        known: names that are taken.
+
+    Raises:
+        BadInput: a name or a model is empty, or a name is taken.
 
     >>> further_models(["restored=runs/r", "embedded"])["restored"].reference
     'runs/r'
     """
-    found = {}
+    found: dict[str, Askable] = {}
     for each in given:
         name, equals, reference = each.partition("=")
+        if not name or (equals and not reference):
+            raise BadInput(f"--model {each} was given; allowed: NAME=MODEL or MODEL")
+        if name in known or name in found:
+            raise BadInput(
+                f"--model {each} was given, but {name!r} is there already; give another name"
+            )
         found[name] = Askable(name, reference if equals else each, ModelOptions(), wanted=True)
     return found

@@ -168,9 +168,8 @@ class Comparisons:
     def _query(self, pair: tuple[Run, Run]) -> tuple[str, list[Any]]:
         """Return the query that joins two runs with their facts and probe."""
         sides, values = zip(*(answers_of(run) for run in pair), strict=True)
-        run = pair[0]
-        facts = self._catalogue.facts.get(run.facts or "")
-        probe = self._catalogue.probes.get(run.probe or "")
+        facts = self._catalogue.facts.get(pair[0].facts or pair[1].facts or "")
+        probe = self._catalogue.probes.get(pair[0].probe or pair[1].probe or "")
         asked, accepted = "a.prompt", "''"
         recall, level, joins = "null::double", "coalesce(a.level, b.level)", ""
         if facts is not None:

@@ -9,16 +9,16 @@ Sec-Fetch-Site.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _Application = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-fA-F:.]+)\]|(?P<name>[\w.-]+))(?::\d{1,5})?", re.ASCII)
 _FOREIGN = ("cross-site", "same-site")
 _POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws://{host}; "
@@ -32,12 +32,9 @@ def is_loopback(host: str) -> bool:
     >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
     (True, True, False)
     """
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host.lower() == "localhost" or (
+        _is_address(host) and ipaddress.ip_address(host).is_loopback
+    )
 
 
 class Guard:
@@ -80,7 +77,7 @@ class Guard:
         if not self._knows(host):
             return "this address is not one the page is served under"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin.lower() != f"http://{host.lower()}":
             return "requests of other sites are not answered"
         navigates = headers.get("sec-fetch-mode") == "navigate"
         if headers.get("sec-fetch-site") in _FOREIGN and not navigates:
@@ -88,18 +85,25 @@ class Guard:
         return None
 
     def _knows(self, host: str) -> bool:
-        """Whether a name is one this page is served under: no name a stranger could point to it."""
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
+        """Whether a name is one this page is served under: no name a stranger could point to it.
+
+        An address says itself where it leads; of names there are only those we know.
+        """
+        found = _HOST.fullmatch(host)
+        if found is None:
             return False
-        if is_loopback(self.host):
-            return name in _LOOPBACK_NAMES
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return name in ("localhost", self.host)
-        return True
+        name = found["address"] or found["name"].lower()
+        if is_loopback(name) or name == self.host.lower():
+            return True
+        return not is_loopback(self.host) and _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _with_headers(send: _Send, policy: bytes) -> _Send:

@@ -57,6 +57,10 @@ class _Labelled(NamedTuple):
     order: tuple[Any, ...]
     cell: dict[str, Any]
 
+    def place(self, *after: Any, untuned: bool = False) -> tuple[Any, ...]:
+        """Return what sorts a run: untuned ones first, what is of no study last."""
+        return (self.study == _NO_STUDY, self.study, not untuned, *self.order, *after)
+
 
 class _Reading:
     """What is gathered of a store on the way to its catalogue."""
@@ -127,12 +131,13 @@ class _Reading:
             name=record.key,
             label=" · ".join(words),
             group=labelled.study,
-            order=(labelled.study, not is_base, *labelled.order, split),
+            order=labelled.place(split, untuned=is_base),
             split=split,
             path=path,
             facts=record.reads.get("facts"),
             probe=record.reads.get("probe"),
             model=model,
+            origin=labelled.cell.get("model"),
             is_base=is_base,
             base=self.bases.get(record.key),
             recorded=self.recorded.get(record.key),
@@ -155,13 +160,14 @@ class _Reading:
                 name=f"{record.key}.{arm}",
                 label=f"{labelled.label} · search: {arm}",
                 group=labelled.study,
-                order=(labelled.study, True, *labelled.order, "~search", arm),
+                order=labelled.place("~search", arm),
                 split="test",
                 path=path,
                 arm=arm,
                 facts=record.reads.get("facts"),
                 probe=record.reads.get("probe"),
                 model=model,
+                origin=labelled.cell.get("model"),
                 recorded=self.recorded.get(record.key),
             )
 

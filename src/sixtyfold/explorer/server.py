@@ -37,8 +37,8 @@ def view(spec: ViewSpec) -> dict[str, Any]:
         the address that was served.
 
     Raises:
-        BadInput: the extra `view` is not installed, there is no such store, or the address cannot
-            be listened on.
+        BadInput: the extra `view` is not installed, there is no such store, a name of a model is
+            taken, or the address cannot be listened on.
         IncompleteInput: the store or run holds no answers.
         Corrupted: a table of it is not readable.
     """
@@ -67,7 +67,9 @@ def open_catalogue(spec: ViewSpec) -> Catalogue:
         catalogue = catalogue_of_watch(spec.run) if watched else catalogue_of_run(spec.run)
     else:
         catalogue = catalogue_of_store(open_store(spec.store or DEFAULT_STORE, make=False))
-    return catalogue._replace(models={**catalogue.models, **further_models(spec.model)})
+    return catalogue._replace(
+        models=catalogue.models | further_models(spec.model, catalogue.models)
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -82,10 +84,11 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listening.bind((host, port))
         listening.listen()
-    except OSError as error:
+    except (OSError, TypeError) as error:  # TypeError: a name that cannot be asked for
         listening.close()
+        reason = getattr(error, "strerror", None) or "no name of a machine"
         raise BadInput(
-            f"cannot listen on {host} port {port} ({error.strerror}); "
+            f"cannot listen on {host} port {port} ({reason}); "
             "give another --port (0 takes a free one) or --host"
         ) from None
     return listening

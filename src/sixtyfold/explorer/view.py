@@ -12,6 +12,7 @@ from sixtyfold.explorer.catalogue import Run
 from sixtyfold.explorer.comparison import SORTS, Comparisons, Filters, Page
 from sixtyfold.explorer.figures import Both, both_sides
 from sixtyfold.explorer.words import percent
+from sixtyfold.workflows.console import DOMAIN_WORDS, signed
 
 PAGE_SIZES = (25, 50, 100)
 LISTED = ("state", "level", "relation", "domain")
@@ -109,12 +110,9 @@ def summary(found: Found) -> list[str]:
 
 def _sentence(both: Both) -> str:
     """Say how the runs differ in one domain."""
-    head = f"{both.domain}-domain, {both.facts:,} facts, mean over relations: "
+    head = f"{DOMAIN_WORDS[both.domain]}, {both.facts:,} facts, mean over relations: "
     sides = [percent(each.value if each else None) for each in (both.before, both.after)]
     if both.difference is None:
         return f"{head}A {sides[0]}, B {sides[1]}"
-    value, low, high = (100 * number for number in both.difference[:3])
-    return (
-        f"{head}A {sides[0]}, B {sides[1]}; B − A {value:+.1f} points "
-        f"(95% interval {low:+.1f} to {high:+.1f})"
-    )
+    value, low, high = (signed(number) for number in both.difference[:3])
+    return f"{head}A {sides[0]}, B {sides[1]}; B − A {value} points (95% interval {low} to {high})"

@@ -8,6 +8,7 @@
   const colour = (name) =>
     getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+  const narrow = () => window.innerWidth < 640;
   const config = () => ({
     background: colour("--card"),
     font: "system-ui, sans-serif",
@@ -15,11 +16,12 @@
     axis: {
       labelColor: colour("--soft"), titleColor: colour("--soft"), titleFontWeight: "normal",
       domainColor: colour("--line"), tickColor: colour("--line"), gridColor: colour("--line"),
-      labelFontSize: 12, titleFontSize: 12,
+      labelFontSize: narrow() ? 10 : 12, titleFontSize: 12, labelLimit: narrow() ? 165 : 320,
     },
     legend: {
       labelColor: colour("--ink"), titleColor: colour("--soft"), titleFontWeight: "normal",
-      labelFontSize: 12, orient: "top", columns: window.innerWidth < 640 ? 1 : 7,
+      labelFontSize: 12, labelLimit: narrow() ? 240 : 400,
+      orient: "top", columns: narrow() ? 1 : 7,
     },
     text: { color: colour("--ink") },
   });

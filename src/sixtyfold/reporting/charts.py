@@ -24,8 +24,8 @@ SERIES_COLOURS = [
     *("#7768c9", "#a8642a", "#5d9b3c", "#b0406f", "#2aa8a8", "#c2b02e", "#d98880"),
 ]
 SERIES_SHAPES = [
-    *("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "wedge"),
-    *("triangle-right", "triangle-left", "arrow", "stroke", "circle", "square", "triangle-up"),
+    *("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right"),
+    *("triangle-left", "wedge", "arrow", "stroke", "circle", "square", "triangle-up"),
 ]
 #: With more families than this, intervals are left to tooltips and table: they cover each other.
 _MOST_WITH_INTERVALS = 4
@@ -59,7 +59,7 @@ def relation_levels_chart(rows: Sequence[Row]) -> dict[str, Any]:
         plain_chart(rows)
         .mark_bar()
         .encode(
-            y=alt.Y("relation:N", title=None, axis=alt.Axis(labelLimit=220)),
+            y=alt.Y("relation:N", title=None),
             x=alt.X("facts:Q", stack="normalize", title="share", axis=alt.Axis(format="%")),
             color=alt.Color("level:N", title="level", scale=alt.Scale(scheme="viridis")),
             order=alt.Order("level:O"),
@@ -79,7 +79,7 @@ def accuracy_chart(rows: Sequence[Row], group: str, title: str) -> dict[str, Any
     """
     models = [name for name in MODEL_COLOURS if any(row["model"] == name for row in rows)]
     base = plain_chart(rows).encode(
-        y=alt.Y("group:N", title=group, axis=alt.Axis(labelLimit=220)),
+        y=alt.Y("group:N", title=group),
         yOffset=alt.YOffset("model:N", sort=models),
         color=alt.Color(
             "model:N",
@@ -112,40 +112,67 @@ def concentration_chart(rows: Sequence[Row]) -> dict[str, Any]:
     """Share of the whole change held by the top weights, beside its null.
 
     Args:
-        rows: percent, share, series (text: what is ranked), kind ("update" or "null").
+        rows: percent, share, series (text: what is ranked, or what was trained), kind ("update" or
+            "null"), and where there is an interval low and high.
     """
     series = sorted({row["series"] for row in rows})
-    lines = (
-        plain_chart(rows)
-        .mark_line(point=True, strokeWidth=2)
-        .encode(
-            x=alt.X(
-                "percent:Q",
-                title="top weights, percent (logarithmic)",
-                scale=alt.Scale(type="log", nice=False),
-            ),
-            y=alt.Y(
-                "share:Q",
-                title="share of the change",
-                axis=alt.Axis(format="%"),
-                scale=alt.Scale(domain=[0, 1]),
-            ),
-            color=alt.Color("series:N", title=None, scale=series_scale(series, SERIES_COLOURS)),
-            strokeDash=alt.StrokeDash(
-                "kind:N",
-                title=None,
-                scale=alt.Scale(domain=["update", "null"], range=[[1, 0], [5, 4]]),
-                legend=alt.Legend(
-                    symbolType="stroke",
-                    symbolSize=300,
-                    symbolStrokeColor="#888888",
-                    symbolStrokeWidth=2,
-                ),
-            ),
-            tooltip=["series:N", "kind:N", "percent:Q", alt.Tooltip("share:Q", format=".1%")],
-        )
+    scale = alt.Scale(domain=[0, 1])
+    y = alt.Y("share:Q", title="share of the change", axis=alt.Axis(format="%"), scale=scale)
+    shares = [alt.Tooltip(f"{name}:Q", format=".2%") for name in ("share", "low", "high")]
+    intervals = any(row.get("low") is not None for row in rows)
+    base = plain_chart(rows).encode(
+        x=alt.X(
+            "percent:Q",
+            title="top weights, percent (logarithmic)",
+            scale=alt.Scale(type="log", nice=False),
+            axis=alt.Axis(values=sorted({row["percent"] for row in rows})),
+        ),
+        color=alt.Color("series:N", title=None, scale=series_scale(series, SERIES_COLOURS)),
+        tooltip=["series:N", "kind:N", "percent:Q", *(shares if intervals else shares[:1])],
     )
-    return finish(lines, "Concentration of the update next to its null", 300)
+    dash = alt.StrokeDash(
+        "kind:N",
+        title=None,
+        scale=alt.Scale(domain=["update", "null"], range=[[1, 0], [5, 4]]),
+        legend=alt.Legend(
+            symbolType="stroke",
+            symbolSize=300,
+            symbolStrokeColor="#888888",
+            symbolStrokeWidth=2,
+        ),
+    )
+    # Points of a layer of their own: those of a line take the dashes out of the legend.
+    drawn = base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash)
+    drawn += base.mark_point(filled=True, size=40, opacity=1).encode(y=y)
+    if intervals:
+        drawn += base.mark_rule(strokeOpacity=0.35, strokeWidth=2).encode(
+            y=alt.Y("low:Q", title="share of the change", scale=scale), y2="high:Q"
+        )
+    return finish(drawn, concentration_words(rows), 300)
+
+
+def concentration_words(rows: Sequence[Row]) -> str:
+    """Say what a chart of concentration shows: shares, least to most, of its first and last top.
+
+    >>> rows = [{"percent": 1.0, "kind": "update", "share": 0.5, "series": "a"},
+    ...         {"percent": 1.0, "kind": "null", "share": 0.25, "series": "a"}]
+    >>> concentration_words(rows)
+    'Concentration of the update next to its null: the top 1% hold 50.0%, of the null 25.0%'
+    """
+    tops = sorted({row["percent"] for row in rows})
+    told = []
+    for top in dict.fromkeys((*tops[:1], *tops[-1:])):
+        update, null = (_span(rows, top, kind) for kind in ("update", "null"))
+        told.append(f"the top {top:g}% hold {update}, of the null {null}")
+    return f"Concentration of the update next to its null: {'; '.join(told) or 'no share'}"
+
+
+def _span(rows: Sequence[Row], top: float, kind: str) -> str:
+    shares = [row["share"] for row in rows if row["percent"] == top and row["kind"] == kind]
+    if not shares:
+        return "–"
+    ends = (f"{100 * share:.1f}%" for share in (min(shares), max(shares)))
+    return " to ".join(dict.fromkeys(ends))
 
 
 def update_map_chart(rows: Sequence[Row]) -> dict[str, Any]:

@@ -106,8 +106,10 @@ def _states(joined: pl.DataFrame, present: list[str]) -> list[str]:
     again = (
         pl.when(tuned == restored)
         .then(pl.lit(""))
-        .when(restored)
-        .then(pl.lit(", restored"))
-        .otherwise(pl.lit(", broken again"))
+        .when(tuned)
+        .then(pl.lit(", lost by the repair"))
+        .when(pl.col("changed") == "lost")
+        .then(pl.lit(", brought back"))
+        .otherwise(pl.lit(", gained by the repair"))
     )
     return joined.select(pl.col("changed") + again).to_series().to_list()

@@ -4,11 +4,14 @@
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const collator = new Intl.Collator(undefined, { numeric: true });
 
-  // A cell that a spreadsheet would take for a formula is text.
+  // What a spreadsheet would take for a formula is text: at the start of a cell, and after what
+  // other languages take for the end of one. Full-width signs start formulas too.
+  const formula = /(^|[;,|\t\r\n])(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])/g;
   const csvCell = (value) => {
+    if (typeof value === "number") return String(value);
     const text = value === null || value === undefined ? "" : String(value);
-    const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-    return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+    const safe = text.replace(formula, "$1$2'");
+    return /^[\w .]*$/.test(safe) ? safe : `"${safe.replaceAll('"', '""')}"`;
   };
   window.sixtyfoldSaveCsv = (name, columns, rows) => {
     const lines = [columns, ...rows].map((row) => row.map(csvCell).join(","));

@@ -5,19 +5,28 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import polars as pl
+
 from sixtyfold.core.atomic_files import read_json, write_json
 from sixtyfold.core.cost import forward_seconds, operations_per_second, parameters
-from sixtyfold.core.models import model_directory
+from sixtyfold.core.facts import SPLITS
+from sixtyfold.core.models import load_tokenizer, model_directory
 from sixtyfold.core.verbosity import tell
 from sixtyfold.reporting.run import write_report
+from sixtyfold.sources.build import sampled
+from sixtyfold.sources.open import open_facts
+from sixtyfold.stages.probe.prompts import relation_templates
+from sixtyfold.workflows.asking import ways_of
+from sixtyfold.workflows.run import check_size, facts_of
 from sixtyfold.workflows.run import run as walk
 from sixtyfold.workflows.run_spec import RunSpec
 
 _CLOZE_TOKENS = 12
 _QUESTION_TOKENS = 20
-_SHOT_TOKENS = 110
-_CHAT_TOKENS = 50
+_TOKENS = {"base": _QUESTION_TOKENS, "base-fewshot": 110, "base-chat": 50}
+"""Tokens of a question, by the way in which the base is asked."""
 _ANSWER_TOKENS = 8
+_DRAW_TOKENS = 32
 _CANDIDATES = 15
 
 
@@ -46,24 +55,36 @@ def run(spec: RunSpec) -> dict[str, Any]:
 def plan(spec: RunSpec) -> dict[str, Any]:
     """Return what a run would do, without doing it (the model itself is fetched if needed).
 
-    Token counts are those of typical prompts; the stages' own plans count exactly.
+    Facts and prompts are counted; token counts are those of typical prompts, which the stages' own
+    plans count exactly.
+
+    Raises:
+        BadInput: the facts cannot be read, a split is empty, or `size` is larger than the pool.
     """
-    weights = parameters(model_directory(spec.model, spec.revision))
-    prompts = (spec.train + spec.test) * (spec.templates or 21)
-    asked = spec.dev + spec.test
-    questions = asked * (3 * _QUESTION_TOKENS + _SHOT_TOKENS + _CHAT_TOKENS)
-    questions += _CANDIDATES * spec.dev * _QUESTION_TOKENS
-    answers = (5 * asked + _CANDIDATES * spec.dev) * _ANSWER_TOKENS
-    prefilled, stepped = prompts * _CLOZE_TOKENS + questions, prompts * 32 + answers
+    directory = model_directory(spec.model, spec.revision)
+    weights, ways = parameters(directory), ways_of(load_tokenizer(directory))
+    source = open_facts(spec.facts)
+    facts = sampled(source.facts, facts_of(spec))
+    check_size(facts, spec)
+    probed = facts.filter(pl.col("split") != "dev")
+    clozes = relation_templates(probed, source.templates, spec.templates)
+    prompts = sum(len(clozes[relation]) for relation in probed["relation"])
+    counts = {split: facts.filter(split=split).height for split in SPLITS}
+    asked, tried = counts["dev"] + counts["test"], _CANDIDATES * counts["dev"]
+    of_base = sum(_TOKENS[name] for name in ways)
+    questions = asked * (2 * _QUESTION_TOKENS + of_base) + tried * _QUESTION_TOKENS
+    answers = (2 + len(ways)) * asked + tried
+    prefilled = prompts * _CLOZE_TOKENS + questions
+    stepped = prompts * _DRAW_TOKENS + answers * _ANSWER_TOKENS
     speed = operations_per_second(spec.dtype, spec.device)
     seconds = forward_seconds(weights, prefilled, stepped, speed)
     return {
-        "facts": spec.train + spec.dev + spec.test,
+        "facts": counts,
         "probe_prompts": prompts,
-        "probe_tokens_at_most": prompts * 32,
+        "probe_tokens_at_most": prompts * _DRAW_TOKENS,
         "training_examples": spec.size,
         "repair_candidates": _CANDIDATES,
-        "answers": 5 * asked + _CANDIDATES * spec.dev,
+        "answers": answers,
         "gigabytes_while_training": round(weights * 16 / 1e9, 2),
         "gigabytes_on_disk": round(2 * weights * 4 / 1e9, 2),
         "estimated_minutes": round(seconds / 60, 1),

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sixtyfold.reporting.untrusted import LONGEST
+from sixtyfold.reporting.untrusted import LONGEST, finite
 
 Cells = Sequence[str | None] | Sequence[float | int | None]
 
@@ -102,7 +102,7 @@ def unpacked(text: str) -> dict[str, list[Any]]:
 
 def _column(name: str, cells: Cells) -> dict[str, Any]:
     if not any(isinstance(cell, str) for cell in cells):
-        return {"title": name, "number": True, "cells": list(cells)}
+        return {"title": name, "number": True, "cells": finite(list(cells))}
     texts = ["" if cell is None else str(cell) for cell in cells]
     words = sorted(set(texts))
     if len(words) > _FEW:

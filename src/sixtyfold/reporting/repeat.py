@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from sixtyfold.core.stage import Finished
 from sixtyfold.reporting.page import Section, Table
 from sixtyfold.reporting.untrusted import visible
 
@@ -20,8 +23,9 @@ ON_BY_DEFAULT = frozenset({"test", "checkpoint"})
 """Options that are left out by their --no- form."""
 
 EXPLAINED = (
-    "These commands repeat the stages one by one. With equal versions and equal fingerprints the "
-    "same machine gives the same tables. Folded below: what each stage recorded."
+    "These commands repeat the stages one by one in a new directory; paths to elsewhere are as "
+    "they were given. With equal versions and equal fingerprints the same machine gives the same "
+    "tables. Folded below: what each stage recorded."
 )
 
 Manifests = Mapping[str, dict[str, Any]]
@@ -64,23 +68,59 @@ def inputs(manifests: Manifests) -> Table:
 
 
 def commands(manifests: Manifests) -> list[str]:
-    """Return one command line per stage, from the settings it recorded.
+    """Return one command line per stage, from the settings it recorded, after those it reads.
+
+    What a stage read of the others is named by its place among them, wherever they lay.
 
     >>> commands({"d": {"stage": "diff", "spec": {"base": "B", "top": [1, 3], "seed": None}}})
     ['sixtyfold diff --base B --top 1 3 --out d']
     """
-    return [
-        " ".join(
-            [
-                "sixtyfold",
-                VERBS.get(stage := str(manifest["stage"]), stage),
-                *_options(manifest["spec"]),
-                "--out",
-                shlex.quote(path),
-            ]
-        )
-        for path, manifest in manifests.items()
-    ]
+    made = {Finished(Path(), dict(manifest)).fingerprint: name
+            for name, manifest in manifests.items()}  # fmt: skip
+    root = _root(manifests)
+    settings: dict[str, dict[str, Any]] = {}
+    for path, manifest in manifests.items():
+        told = {name: value.removeprefix(root) if isinstance(value, str) else value
+                for name, value in manifest["spec"].items()}  # fmt: skip
+        # Places that are no settings (both sides of a comparison) are told by what was read there.
+        read = {name: made[fingerprint] for name, fingerprint in
+                manifest.get("inputs", {}).items() if fingerprint in made}  # fmt: skip
+        settings[path] = {**read, **told}
+    needs = {path: {value for value in each.values() if isinstance(value, str)} & {*manifests}
+             for path, each in settings.items()}  # fmt: skip
+    lines = []
+    for path in _in_order(needs):
+        stage = str(manifests[path]["stage"])
+        words = ["sixtyfold", VERBS.get(stage, stage), *_options(settings[path])]
+        lines.append(" ".join([*words, "--out", shlex.quote(path)]))
+    return lines
+
+
+def _in_order(needs: Mapping[str, set[str]]) -> list[str]:
+    """Return the names so that each comes after those it needs, else as they are.
+
+    >>> _in_order({"a": {"b"}, "b": set(), "c": {"a"}})
+    ['b', 'a', 'c']
+    """
+    left = list(needs)
+    found: list[str] = []
+    while left:
+        ready = next((name for name in left if needs[name] <= {*found, name}), left[0])
+        left.remove(ready)
+        found.append(ready)
+    return found
+
+
+def _root(manifests: Manifests) -> str:
+    """Return the beginning, up to its slash, of places that lead to stages of this run."""
+    found = Counter(
+        value.removesuffix(name)
+        for manifest in manifests.values()
+        for value in manifest["spec"].values()
+        for name in manifests
+        if isinstance(value, str) and value.endswith(f"/{name}")
+    )
+    return found.most_common(1)[0][0] if found else ""
 
 
 def _options(settings: dict[str, Any]) -> list[str]:

@@ -18,12 +18,11 @@ from sixtyfold.reporting.page import Figure, Section, Table
 from sixtyfold.reporting.results import Results
 from sixtyfold.reporting.untrusted import visible
 from sixtyfold.stages.select.receipt_words import in_words
-from sixtyfold.workflows.console import LABELS, merged_words, percent
+from sixtyfold.workflows.console import DOMAIN_WORDS, LABELS, merged_words, percent
 
 SHOWN = {"best": "base", "tuned": "tuned", "restored": "restored"}
 """Name in `Results.answers` to name in charts."""
 
-DOMAIN_WORDS = {"in": "in-domain", "out": "out-of-domain"}
 MOST_RELATIONS = 40
 """Relations a chart shows; a table beside it holds them all."""
 
@@ -33,8 +32,8 @@ LEVELS_EXPLAINED = (
     "the sum of level probabilities, which counts what single levels round away."
 )
 ACCURACY_EXPLAINED = (
-    "Share of right answers, macro over relations, with 95% intervals for these relations. "
-    "Everything was chosen on dev; test was answered once."
+    "Share of right answers with 95% intervals; differences are means over relations, for these "
+    "relations. Everything was chosen on dev; test was answered once."
 )
 
 
@@ -67,9 +66,7 @@ def known(results: Results) -> Section:
         {"level": str(level), "facts": facts, "mass": mass}
         for level, facts, mass in zip(LEVELS, summary["levels"], summary["level_mass"], strict=True)
     ]
-    text = [
-        LEVELS_EXPLAINED,
-    ]
+    text = [LEVELS_EXPLAINED]
     if summary["levels_merged"] is not None:
         text.append(
             f"Some levels hold fewer than 20 test facts, too few for a share; merged for accuracy "
@@ -89,15 +86,13 @@ def trained(results: Results) -> Section:
     title = "What was trained on"
     if results.receipt is None:
         return Section("trained", title, missing=_not_here("select"))
-    return Section("trained", title, tables=[*_receipt_tables(results.receipt)])
+    return Section("trained", title, tables=_receipt_tables(results.receipt))
 
 
 def happened(results: Results) -> Section:
     """Accuracy of every model, by level and by relation."""
     summary = results.summary
-    text = [
-        ACCURACY_EXPLAINED,
-    ]
+    text = [ACCURACY_EXPLAINED]
     gain = summary["gain_over_best_prompt"]
     if gain is not None:
         text += [
@@ -155,7 +150,11 @@ def main_table(summary: dict[str, Any]) -> Table:
             rows.append(["most common answer", words, percent(found), *empty, str(found["n"])])
     columns = ["model", "facts", "macro over relations", "macro over levels", "micro", "exact",
                "ended", "n"]  # fmt: skip
-    return Table("Percent of test facts (95% interval); * best prompt on dev", columns, rows)
+    caption = (
+        "Percent of test facts (95% interval); * best prompt on dev; – not defined, as the mean "
+        "over levels where one has fewer than 20 facts"
+    )
+    return Table(caption, columns, rows)
 
 
 def _prompt(key: str | None) -> str:
@@ -251,7 +250,7 @@ def _by_relation(rows: list[dict[str, Any]]) -> Figure:
         return figure
     shown = [row for row in rows if row["group"] in largest]
     caption = f"{title}; the {MOST_RELATIONS} of {len(facts)} relations with most test facts."
-    return figure._replace(chart=accuracy_chart(shown, "relation", title), caption=caption)
+    return figure._replace(chart=_counted_chart(shown, "relation", title), caption=caption)
 
 
 def _accuracy_figure(name: str, rows: Sequence[dict[str, Any]], group: str, title: str) -> Figure:
@@ -260,6 +259,12 @@ def _accuracy_figure(name: str, rows: Sequence[dict[str, Any]], group: str, titl
         [group, "model", "percent (95% interval)", "n"],
         [[row["group"], row["model"], percent(row), str(row["n"])] for row in rows],
     )
-    return Figure(
-        name, f"{title}; dots with 95% intervals.", accuracy_chart(rows, group, title), table
-    )
+    caption = f"{title}; dots with 95% intervals, in brackets the number of facts."
+    return Figure(name, caption, _counted_chart(rows, group, title), table)
+
+
+def _counted_chart(rows: Sequence[dict[str, Any]], group: str, title: str) -> dict[str, Any]:
+    """Return the chart of accuracies with the number of facts behind every group."""
+    facts = {row["group"]: row["n"] for row in rows}
+    counted = [{**row, "group": f"{row['group']} ({facts[row['group']]:,})"} for row in rows]
+    return accuracy_chart(counted, f"{group} (facts)", title)

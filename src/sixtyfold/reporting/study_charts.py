@@ -15,9 +15,14 @@ MEASURES = {
     "macro_level": "accuracy, mean over levels",
     "difference": "tuned minus best-prompted base",
     "kl_top10": "KL(tuned ‖ base), 10 largest logits",
+    "kl_tuned_base": "KL(tuned ‖ base), whole vocabulary",
+    "js": "Jensen-Shannon, whole vocabulary",
     "update_norm": "‖update‖",
 }
 """Measures that are drawn over the size, where a study has them, and what their axis says."""
+
+WHOLE = pl.col("part").is_null() | (pl.col("part") == "all all")
+"""Numbers that are of no part: drift calls the whole of its facts `all`."""
 
 _CELL = ("study", "grid", "model", "seed", "size", "levels", "learning_rate", "options")
 _SERIES = ("model", "grid", "levels", "options")
@@ -57,8 +62,8 @@ def _with_examples(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _whole(measure: str) -> pl.Expr:
     """Return which rows of a measure are of the whole test split."""
-    wanted = pl.lit("these_relations") if measure == "difference" else pl.lit(None, pl.String)
-    return pl.col("part").eq_missing(wanted) & ~pl.col("role").is_in(["dev", "own"])
+    wanted = pl.col("part") == "these_relations" if measure == "difference" else WHOLE
+    return wanted & ~pl.col("role").is_in(["dev", "own"])
 
 
 def _named(rows: pl.DataFrame) -> pl.DataFrame:

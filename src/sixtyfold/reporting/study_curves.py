@@ -39,7 +39,7 @@ def size_chart(
         x=alt.X(
             "examples:Q",
             title="training examples (logarithmic)",
-            scale=alt.Scale(type="log", nice=False),
+            scale=alt.Scale(type="log", nice=False, padding=20),
             axis=alt.Axis(values=sorted({row["examples"] for row in rows}), format=",d"),
         ),
         color=alt.Color("series:N", title=None, scale=series_scale(names, SERIES_COLOURS)),
@@ -70,13 +70,18 @@ def heat_chart(rows: Sequence[Row], title: str) -> dict[str, Any]:
     """Heat map: training set by level of the test fact, with the numbers in the cells.
 
     Args:
-        rows: way (text, in the order to show), level (text), value, low, high, facts.
+        rows: way (text, in the order to show), level (text), value, low, high, facts, of (text:
+            the level with its number of facts).
         title: what the chart shows.
     """
     order = list(dict.fromkeys(row["way"] for row in rows))
     base = plain_chart(rows).encode(
-        x=alt.X("level:N", title="level of the test fact", axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("way:N", title="trained on", sort=order, axis=alt.Axis(labelLimit=180)),
+        x=alt.X(
+            "of:N",
+            title="level of the test fact (facts)",
+            axis=alt.Axis(labelAngle=0, labelExpr="split(datum.label, ' ')"),
+        ),
+        y=alt.Y("way:N", title="trained on", sort=order),
         tooltip=[
             "way:N",
             "level:N",
@@ -95,31 +100,34 @@ def heat_chart(rows: Sequence[Row], title: str) -> dict[str, Any]:
         color=alt.condition("datum.value > 0.45", alt.value("#000000"), alt.value("#ffffff")),
     )
     drawn = base.mark_rect().encode(color=colour) + words
-    return finish(drawn, f"{title}, training set by level of the test fact", 24 * len(order))
+    return finish(drawn, f"{title}, one row a training set", 24 * len(order))
 
 
 def differences_chart(rows: Sequence[Row], title: str) -> dict[str, Any]:
-    """Differences with 95% intervals around a line at 0.
+    """Differences with 95% intervals around a line at 0, in points.
 
     Args:
-        rows: way (text, in the order to show), value, low, high, p.
-        title: what the horizontal axis says.
+        rows: way (text, in the order to show), value, low, high (differences of shares), p.
+        title: what is compared.
     """
+    points = [
+        {**row, **{name: round(100 * row[name], 4) for name in ("value", "low", "high")}}
+        for row in rows
+    ]
     order = list(dict.fromkeys(row["way"] for row in rows))
-    base = plain_chart(rows).encode(
-        y=alt.Y("way:N", title=None, sort=order, axis=alt.Axis(labelLimit=220)),
+    base = plain_chart(points).encode(
+        y=alt.Y("way:N", title=None, sort=order),
         tooltip=[
             "way:N",
-            *(alt.Tooltip(f"{name}:Q", format="+.1%") for name in ("value", "low", "high")),
+            *(alt.Tooltip(f"{name}:Q", format="+.1f") for name in ("value", "low", "high")),
             alt.Tooltip("p:Q", format=".2g"),
         ],
     )
-    axis = alt.Axis(format="+%")
     drawn = base.mark_rule(strokeWidth=2, color=BLUE).encode(
-        x=alt.X("low:Q", title=title, axis=axis), x2="high:Q"
+        x=alt.X("low:Q", title="difference, points", axis=alt.Axis(format="+~f")), x2="high:Q"
     )
     drawn += base.mark_point(filled=True, size=70, opacity=1, color=BLUE).encode(x="value:Q")
     drawn += base.mark_rule(strokeDash=[5, 4], color="#888888").encode(
         x=alt.datum(0), y=alt.value(0), y2=alt.value(22 * len(order))
     )
-    return finish(drawn, title, 22 * len(order))
+    return finish(drawn, f"{title}, in points", 22 * len(order))

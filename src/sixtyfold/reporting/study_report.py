@@ -11,12 +11,14 @@ import yaml
 
 from sixtyfold.reporting.page import Page, Section, Table
 from sixtyfold.reporting.study_advice import what_next
+from sixtyfold.reporting.study_moved import moved
 from sixtyfold.reporting.study_results import StudyResults, read_study_results, study_named
-from sixtyfold.reporting.study_sections import asked, gained, levels, moved, sizes
+from sixtyfold.reporting.study_sections import asked, gained, levels, sizes
 from sixtyfold.reporting.study_tables import everything, read_repairs, repaired
 from sixtyfold.reporting.untrusted import visible
 from sixtyfold.study.open_store import open_store
 from sixtyfold.study.records import Record
+from sixtyfold.workflows.console import DOMAIN_WORDS
 
 
 def study_page(store: str, name: str | None) -> tuple[str, Page]:
@@ -51,22 +53,26 @@ def _tiles(study: StudyResults) -> list[tuple[str, str, str]]:
     models = {way.labels["model"] for way in study.ways}
     trainings = sum(len(way.test) for way in study.ways)
     facts = study.accuracies.group_by("domain").agg(pl.col("facts").max()).sort("domain")
-    tested = ", ".join(f"{row['facts']:,} {row['domain']}" for row in facts.to_dicts())
+    tested = facts.select("domain", "facts").rows()
+    words = ", ".join(f"{count:,} {DOMAIN_WORDS[domain]}" for domain, count in tested)
     return [
-        ("Models", f"{len(models)}", "untuned and tuned"),
+        ("Models", f"{len(models)}", "each untuned and tuned"),
         ("Trainings", f"{trainings:,}", f"{len(study.ways):,} ways, each with its seeds"),
-        ("Numbers", f"{study.numbers.height:,}", f"largest test by domain: {tested}"),
+        ("Test facts", f"{sum(count for _, count in tested):,}", words),
     ]
 
 
 def _repeat(study: StudyResults) -> Section:
     """The command, the study file and the versions behind the results."""
     definition = study.definition or {}
+    name, store = (
+        shlex.quote(visible(text, longest=4000)) for text in (study.name, study.store.url)
+    )
     file = shlex.quote(visible(str(definition.get("file", "STUDY.yaml")), longest=4000))
     commands = [
-        f"sixtyfold study run --file {file} --store {shlex.quote(study.store.url)}",
-        f"sixtyfold study results --file {file} --out results.parquet",
-        f"sixtyfold report --store {shlex.quote(study.store.url)} --study {study.name}",
+        f"sixtyfold study run --file {file} --store {store}",
+        f"sixtyfold study results --file {file} --store {store} --out results.parquet",
+        f"sixtyfold report --store {store} --study {name}",
     ]
     files = []
     if "study" in definition:

@@ -1,11 +1,11 @@
-"""The story of a study, section by section: asked, sizes, levels, gains, moved.
+"""The story of a study, section by section: asked, sizes, levels, gains.
 
 Turns what `study_results.py` read into sections (`page.py`); estimates nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -13,12 +13,19 @@ import polars as pl
 from sixtyfold.core.levels import LEVELS
 from sixtyfold.reporting.charts import Row
 from sixtyfold.reporting.page import Figure, Section, Table
-from sixtyfold.reporting.sections import DOMAIN_WORDS
-from sixtyfold.reporting.study_charts import MEASURES
 from sixtyfold.reporting.study_curves import differences_chart, heat_chart, size_chart
-from sixtyfold.reporting.study_results import LABELS, StudyResults, by_way
+from sixtyfold.reporting.study_results import StudyResults, by_way
+from sixtyfold.reporting.study_ways import LABELS
+from sixtyfold.reporting.study_words import (
+    NATURAL,
+    cut_words,
+    first_ways,
+    of_model,
+    size_table,
+    way_words,
+)
 from sixtyfold.reporting.untrusted import visible
-from sixtyfold.workflows.console import percent, signed
+from sixtyfold.workflows.console import DOMAIN_WORDS, percent, signed
 
 INTERVALS = (
     "Accuracy: mean over relations, on test. 95% intervals hold for other facts of these relations "
@@ -27,14 +34,9 @@ INTERVALS = (
 LEVELS_EXPLAINED = (
     "Rows: what the model was trained on; columns: how well the base knew the test facts (level 0: "
     "not at all, 4: best). Levels belong to one base model, so they are not compared between "
-    "models."
+    "models. Read a level by its number of facts: of few facts a share says little, and with fewer "
+    "than 20 in a level there is no mean over levels."
 )
-DRIFT_MEASURES = ("kl_top10", "kl_tuned_base", "js", "update_norm")
-NATURAL = "natural"
-"""Training facts as they come, of all levels."""
-
-MOST_ROWS = 80
-"""Rows a chart shows; the table of all trainings holds them all."""
 
 
 def asked(study: StudyResults) -> Section:
@@ -69,13 +71,13 @@ def sizes(study: StudyResults) -> Section:
     rows = study.accuracies.filter(pl.col("over") == "relations")
     for number, (model, domain, part) in enumerate(_parts(rows)):
         shown = _over_size(study, part)
-        title = f"accuracy, {DOMAIN_WORDS[domain]}{_of(study, model)}"
+        title = f"accuracy, {DOMAIN_WORDS[domain]}{of_model(study, model)}"
         untuned = _untuned(study, model, domain)
         chart = size_chart(shown, f"accuracy, {DOMAIN_WORDS[domain]}", untuned=untuned)
         caption = f"Over the number of examples: {title}."
         if untuned is not None:
             caption += f" Dashed: the untuned model with its best prompt, {100 * untuned:.1f}%."
-        figures.append(Figure(f"sizes-{number}", caption, chart, _size_table(caption, shown)))
+        figures.append(Figure(f"sizes-{number}", caption, chart, size_table(caption, shown)))
     figures += list(_by_test_level(study))
     return Section("sizes", "How many examples", [INTERVALS], figures=figures)
 
@@ -90,16 +92,17 @@ def levels(study: StudyResults) -> Section:
     figures = []
     text = [LEVELS_EXPLAINED]
     for number, (model, domain, part) in enumerate(_parts(rows)):
-        words = f"accuracy by level, {DOMAIN_WORDS[domain]}{_of(study, model)}"
+        words = f"by level of the test fact, {DOMAIN_WORDS[domain]}{of_model(study, model)}"
         cells = [
             {"way": way, "level": row["part"].removeprefix("level "), "value": row["value"],
-             "low": row["low"], "high": row["high"], "facts": row["facts"]}
+             "low": row["low"], "high": row["high"], "facts": row["facts"],
+             "of": f"{row['part'].removeprefix('level ')} ({row['facts']:,})"}
             for way, row in _with_words(study, part)
         ]  # fmt: skip
-        caption = f"Right answers, {words}; training sets with their number of examples."
-        chart = heat_chart(_first(cells), words)
+        caption = f"Right answers {words}."
+        chart = heat_chart(first_ways(cells), f"Right answers {words}")
         data = _papers_table(study, model, domain, caption)
-        figures.append(Figure(f"levels-{number}", caption + _cut(cells), chart, data))
+        figures.append(Figure(f"levels-{number}", caption + cut_words(cells), chart, data))
     return Section("levels", title, text, figures=figures)
 
 
@@ -112,78 +115,25 @@ def gained(study: StudyResults) -> Section:
     figures = []
     rows = study.gains.filter(pl.col("over") == "relations")
     for number, (model, domain, part) in enumerate(_parts(rows)):
-        words = f"tuned minus untuned, {DOMAIN_WORDS[domain]}{_of(study, model)}"
+        words = f"tuned minus untuned, {DOMAIN_WORDS[domain]}{of_model(study, model)}"
         cells = [
             {"way": way, **{name: row[name] for name in ("value", "low", "high", "p")}}
             for way, row in _with_words(study, part)
         ]
         table = Table(
             f"Points of accuracy, {words}",
-            ["trained on", "difference (95% interval)", "p"],
+            ["trained on", "difference (95% interval)", "p, not adjusted"],
             [[row["way"], percent(row, sign=True), f"{row['p']:.2g}"] for row in cells],
         )
         caption = f"{words[0].upper()}{words[1:]}, paired over facts and seeds; 0: no difference."
-        chart = differences_chart(_first(cells), f"tuned minus untuned, {DOMAIN_WORDS[domain]}")
-        figures.append(Figure(f"gained-{number}", caption + _cut(cells), chart, table))
+        chart = differences_chart(first_ways(cells), f"tuned minus untuned, {DOMAIN_WORDS[domain]}")
+        figures.append(Figure(f"gained-{number}", caption + cut_words(cells), chart, table))
     return Section("gained", title, [INTERVALS], figures=figures)
-
-
-def moved(study: StudyResults) -> Section:
-    """Token drift and size of the update over the number of examples."""
-    title = "What moved"
-    figures = []
-    for measure in DRIFT_MEASURES:
-        rows = study.numbers.filter(
-            (pl.col("measure") == measure) & pl.col("part").is_null() & pl.col("chosen")
-        )
-        values = dict(rows.select("key", "value").drop_nulls().iter_rows())
-        words = MEASURES.get(measure, measure)
-        for number, model in enumerate(dict.fromkeys(way.labels["model"] for way in study.ways)):
-            shown = _spread(study, model, values)
-            if not shown:
-                continue
-            caption = f"{words}{_of(study, model)}: mean over the seeds, lines from least to most."
-            chart = size_chart(shown, words, shares=False)
-            figures.append(
-                Figure(f"moved-{measure}-{number}", caption, chart, _size_table(caption, shown, ""))
-            )
-    if not figures:
-        missing = "Not in this study: neither 'drift' nor 'diff' was asked for in a grid."
-        return Section("moved", title, missing=missing)
-    return Section("moved", title, figures=figures)
-
-
-def way_words(study: StudyResults, labels: dict[str, Any], without: Sequence[str] = ()) -> str:
-    """Say what tells a way of training from the others of its study.
-
-    Args:
-        study: whose ways.
-        labels: `LABELS` of the way.
-        without: labels that are told elsewhere.
-    """
-    told = [
-        name
-        for name in LABELS
-        if name not in without and len({way.labels[name] for way in study.ways}) > 1
-    ]
-    kinds = {"levels": "level ", "size": ""}
-    words = [
-        f"{'' if labels[name] == 'natural' else kinds.get(name, '')}{labels[name]}"
-        for name in told
-        if labels[name]
-    ]
-    return visible(", ".join(words)) or "all"
 
 
 def _parts(rows: pl.DataFrame) -> Iterator[tuple[str, str, pl.DataFrame]]:
     for (model, domain), part in rows.group_by("model", "domain", maintain_order=True):
         yield str(model), str(domain), part
-
-
-def _of(study: StudyResults, model: str) -> str:
-    """Name the model where the study has several."""
-    several = len({way.labels["model"] for way in study.ways}) > 1
-    return f", {visible(model)}" if several else ""
 
 
 def _with_words(study: StudyResults, rows: pl.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -214,22 +164,10 @@ def _by_test_level(study: StudyResults) -> Iterator[Figure]:
              ("examples", "value", "low", "high", "seeds")}}
             for row in kinds[kind]
         ]  # fmt: skip
-        words = f"accuracy by level of the test fact, in-domain{_of(study, model)}"
+        words = f"accuracy by level of the test fact, in-domain{of_model(study, model)}"
         caption = f"Over the number of examples: {words}; trained on: {kind}."
         chart = size_chart(shown, "accuracy by level of the test fact")
-        yield Figure(f"test-levels-{number}", caption, chart, _size_table(caption, shown))
-
-
-def _size_table(caption: str, rows: Sequence[Row], unit: str = "percent") -> Table:
-    def written(row: Row) -> str:
-        if unit:
-            return percent(row)
-        return f"{row['value']:.4g} ({row['low']:.4g}–{row['high']:.4g})"
-
-    cells = [
-        [row["series"], f"{row['examples']:,.0f}", written(row), str(row["seeds"])] for row in rows
-    ]
-    return Table(caption, ["trained on", "examples", f"{unit} (interval)".strip(), "seeds"], cells)
+        yield Figure(f"test-levels-{number}", caption, chart, size_table(caption, shown))
 
 
 def _papers_table(study: StudyResults, model: str, domain: str, caption: str) -> Table:
@@ -249,7 +187,7 @@ def _papers_table(study: StudyResults, model: str, domain: str, caption: str) ->
              "–" if gain is None else signed(gain["value"]), str(len(way.test))]
         )  # fmt: skip
     columns = ["trained on", *(f"test level {level}" for level in LEVELS), "mean over levels",
-               "mean over relations", "over untuned", "seeds"]  # fmt: skip
+               "mean over relations", "over untuned, points", "seeds"]  # fmt: skip
     return Table(caption, columns, cells)
 
 
@@ -260,30 +198,3 @@ def _untuned(study: StudyResults, model: str, domain: str) -> float | None:
         (pl.col("model") == model) & (pl.col("domain") == domain) & (pl.col("over") == "relations")
     )
     return None if found.is_empty() else float(found["value"][0])
-
-
-def _spread(study: StudyResults, model: str, values: dict[str, float]) -> list[Row]:
-    rows = []
-    for way in study.ways:
-        keys = {key for role in ("drift", "diff") for key in way.jobs.get(role, {}).values()}
-        own = [values[key] for key in sorted(keys) if key in values]
-        if own and way.labels["model"] == model:
-            rows.append(
-                {"series": way_words(study, way.labels, without=("model", "size")),
-                 "examples": way.examples, "value": sum(own) / len(own), "low": min(own),
-                 "high": max(own), "seeds": len(own)}
-            )  # fmt: skip
-    return rows
-
-
-def _first(rows: Sequence[Row]) -> list[Row]:
-    """The rows of the first `MOST_ROWS` ways."""
-    kept = set(list(dict.fromkeys(row["way"] for row in rows))[:MOST_ROWS])
-    return [row for row in rows if row["way"] in kept]
-
-
-def _cut(rows: Sequence[Row]) -> str:
-    ways = len({row["way"] for row in rows})
-    if ways <= MOST_ROWS:
-        return ""
-    return f" The first {MOST_ROWS} of {ways}; the numbers behind this chart hold all."

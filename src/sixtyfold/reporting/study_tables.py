@@ -11,17 +11,23 @@ from sixtyfold.core.stage import Finished
 from sixtyfold.reporting.packed import MOST_BYTES, Cells, packed_within
 from sixtyfold.reporting.page import Figure, LongTable, Section, Table
 from sixtyfold.reporting.study_curves import differences_chart
-from sixtyfold.reporting.study_results import LABELS, StudyResults, Way, by_way
-from sixtyfold.reporting.study_sections import MOST_ROWS, way_words
+from sixtyfold.reporting.study_results import StudyResults, by_way
+from sixtyfold.reporting.study_ways import LABELS, Way
+from sixtyfold.reporting.study_words import cut_words, first_ways, way_words
 from sixtyfold.reporting.untrusted import visible
 from sixtyfold.study.jobs import Job
 from sixtyfold.workflows.console import percent
 
 REPAIRS_EXPLAINED = (
-    "Every arm was chosen on dev by each search for itself and asked on test once. Differences are "
-    "paired over facts and seeds; p is adjusted after Holm over the arms of one training, domain "
-    "and reference."
+    "The best of each family was chosen on dev by each search for itself, fixed shares were not "
+    "chosen; each was asked on test once. Base puts all weights back and stands in the tables "
+    "alone. Differences are paired over facts and seeds; p is adjusted after Holm over the arms of "
+    "one training, domain and reference."
 )
+_UNTUNED = "base"
+_ALWAYS_TOLD = ("model", "size", "levels")
+"""Labels that stand in the table of trainings also where all have the same."""
+
 _SHARE = MOST_BYTES // 3
 _NUMBERS = ("grid", "model", "seed", "size", "levels", "learning_rate", "options", "role",
             "measure", "domain", "split", "part", "value", "low", "high", "n")  # fmt: skip
@@ -40,22 +46,13 @@ def repaired(repairs: pl.DataFrame) -> Section:
             "('search: {}' in a grid asks for one)."
         )
         return Section("repaired", title, missing=missing)
-    rows = [{**row, "way": f"{row['arm']} · {row['trained on']}"} for row in repairs.to_dicts()]
-    shown = [row for row in rows if row["reference"] == "tuned" and row["domain"] == "in"]
-    kept = ("way", "difference", "low", "high", "p")
-    drawn = [{name: row[name] for name in kept} for row in shown]
-    drawn = [{**row, "value": row.pop("difference")} for row in drawn]
-    table = Table(
-        "Points of accuracy over the tuned model, in-domain",
-        ["repair · trained on", "difference (95% interval)", "p after Holm"],
-        [[row["way"], percent({**row, "value": row["difference"]}, sign=True),
-          f"{row['p_holm']:.2g}"] for row in shown],
-    )  # fmt: skip
-    words = "restored minus tuned, in-domain"
     figures = [
-        Figure("repairs", "Restored minus tuned, in-domain, paired over facts and seeds.",
-               differences_chart(drawn[:MOST_ROWS], words), table)
-    ] if drawn else []  # fmt: skip
+        _repairs(number, model, rows, several=repairs["model"].n_unique() > 1)
+        for number, ((model,), rows) in enumerate(
+            repairs.filter((pl.col("reference") == "tuned") & (pl.col("domain") == "in"))
+            .group_by("model", maintain_order=True)
+        )
+    ]  # fmt: skip
     columns: dict[str, Cells] = {
         name: repairs[name].to_list()
         for name in ("trained on", "search", "domain", "reference", "arm")
@@ -73,20 +70,53 @@ def repaired(repairs: pl.DataFrame) -> Section:
     return Section("repaired", title, [REPAIRS_EXPLAINED], figures=figures, long_tables=[long])
 
 
+def _repairs(number: int, model: Any, repairs: pl.DataFrame, *, several: bool) -> Figure:
+    """The arms of one model beside its tuned models, an arm over all trainings at a time."""
+    order = {arm: place for place, arm in enumerate(repairs["arm"].unique(maintain_order=True))}
+    searches = repairs["search"].n_unique() > 1
+    rows = [
+        {**row, "value": row["difference"],
+         "way": " · ".join([row["arm"], row["way"], *([row["search"]] if searches else [])])}
+        for row in sorted(repairs.to_dicts(), key=lambda row: order[row["arm"]])
+    ]  # fmt: skip
+    words = "restored minus tuned, in-domain" + (f", {visible(model)}" if several else "")
+    table = Table(
+        f"Points of accuracy, {words}",
+        ["repair · trained on", "difference (95% interval)", "p after Holm"],
+        [[row["way"], percent(row, sign=True), f"{row['p_holm']:.2g}"] for row in rows],
+    )
+    kept = {"way": "way", "value": "value", "low": "low", "high": "high", "p": "p_holm"}
+    drawn = [
+        {name: row[column] for name, column in kept.items()}
+        for row in rows
+        if row["arm"] != _UNTUNED
+    ]
+    caption = f"{words[0].upper()}{words[1:]}, paired over facts and seeds; 0: no difference."
+    chart = differences_chart(first_ways(drawn), "restored minus tuned, in-domain")
+    return Figure(f"repairs-{number}", caption + cut_words(drawn), chart, table)
+
+
 def read_repairs(study: StudyResults) -> pl.DataFrame:
     """Return the arms of all searches over the seeds; no row where there are none.
 
     Returns:
-        the columns of `search_replicas.over_replicas`, and `trained on`, `search` (role).
+        the columns of `search_replicas.over_replicas`, and `model`, `way` and `trained on` (words
+        without and with the model), `search` (role).
     """
     found = []
-    for way in study.ways:
+    searched = [way for way in study.ways if any(role.startswith("search") for role in way.jobs)]
+    for way in searched:
         for role in sorted(role for role in way.jobs if role.startswith("search")):
             searches = _searches(study, way, role)
             if len(searches) >= 2:
                 from sixtyfold.workflows.search_replicas import over_replicas  # loads torch
 
-                words = {"trained on": way_words(study, way.labels), "search": role}
+                words = {
+                    "model": way.labels["model"],
+                    "way": way_words(study, way.labels, without=("model",), among=searched),
+                    "trained on": way_words(study, way.labels),
+                    "search": role,
+                }
                 columns = [pl.lit(value).alias(name) for name, value in words.items()]
                 found.append(over_replicas(searches).select(*columns, pl.all()))
     return pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame()
@@ -119,12 +149,14 @@ def everything(study: StudyResults) -> Section:
 def _ways(study: StudyResults, longest: int) -> dict[str, Cells]:
     rows: list[dict[str, Any]] = []
     gains = by_way(study.gains)
+    several = {name: len({way.labels[name] for way in study.ways}) > 1 for name in LABELS}
+    told = [name for name in LABELS if several[name] or name in _ALWAYS_TOLD]
     for key, row in by_way(study.accuracies).items():
         first = row["relations"]
         gain = gains.get(key, {}).get("relations")
         rows.append(
             {
-                **{name: visible(first[name], longest) for name in LABELS},
+                **{name: visible(first[name], longest) for name in told},
                 "domain": first["domain"],
                 "examples": round(first["examples"]),
                 "seeds": first["seeds"],
@@ -151,11 +183,7 @@ def _numbers(numbers: pl.DataFrame, longest: int) -> dict[str, Cells]:
         if column.dtype == pl.String:
             found[name] = [visible(text, longest) for text in column]
         elif column.dtype == pl.Float64:
-            rounded = column.fill_nan(None).round_sig_figs(6)
-            found[name] = [None if v is None or v in _INFINITE else v for v in rounded]
+            found[name] = column.round_sig_figs(6).to_list()
         else:
             found[name] = column.to_list()
     return found
-
-
-_INFINITE = (float("inf"), float("-inf"))

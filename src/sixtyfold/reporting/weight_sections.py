@@ -26,8 +26,12 @@ from sixtyfold.workflows.search_words import FOOT, arms_words, conclusions
 NULL_EXPLAINED = (
     "Relative change divides by small weights, so it concentrates even where the update means "
     "nothing. Read the concentration against its null: the same update shuffled within each "
-    "tensor. Only what stands above the null is about where tuning acted."
+    "tensor. Absolute change is its own shuffling, so its null is a normal update of each tensor's "
+    "size. Only what stands above the null is about where tuning acted."
 )
+ITS_OWN_SHUFFLING = "absolute"
+"""What is ranked by a measure that a permutation within the tensors leaves as it is."""
+
 REPAIR_EXPLAINED = (
     "Putting weights back leaves less of the update: 100% is the tuned model, 0% the base. "
     "Families can be compared where they leave the same share of the update's norm."
@@ -128,7 +132,8 @@ def _add_drift(
         for row in spread
     ]  # fmt: skip
     columns = ["state", "facts", "measure", *(f"{100 * at:g}%" for at in QUANTILES.values())]
-    table = Table("Token drift in nats, by what happened to the answer", columns, cells)
+    caption = f"Token drift of {drift.height:,} facts in nats, by what happened to the answer"
+    table = Table(caption, columns, cells)
     tables.append(table)
     if measures:
         shown = [row for row in spread if row["measure"] == measures[0]]
@@ -183,26 +188,29 @@ def _update_map(changes: pl.DataFrame) -> Figure:
     return Figure("update-map", caption, update_map_chart(rows), table)
 
 
+def null_of(measure: str) -> str:
+    """Return the column of the null that a concentration is read against."""
+    return "null_gaussian" if measure == ITS_OWN_SHUFFLING else "null_permutation"
+
+
 def _concentration(table: pl.DataFrame) -> Figure:
     rows: list[dict[str, Any]] = []
     cells = []
     for row in table.sort("measure", "top_percent").to_dicts():
         series = f"{row['measure']} change"
         base = {"percent": row["top_percent"], "series": series}
-        kinds = {"update": row["share"], "null": row["null_permutation"]}
+        kinds = {"update": row["share"], "null": row[null_of(row["measure"])]}
         rows += [
             {**base, "share": share, "kind": kind}
             for kind, share in kinds.items()
             if share is not None
         ]
-        shares = [row["share"], row["null_permutation"], row["null_gaussian"]]
+        permuted = None if row["measure"] == ITS_OWN_SHUFFLING else row["null_permutation"]
+        shares = [row["share"], permuted, row["null_gaussian"]]
         written = ("–" if share is None else f"{100 * share:.1f}%" for share in shares)
         cells.append([series, f"{row['top_percent']:g}%", *written])
     columns = ["ranked by", "top", "share of the change", "null: shuffled", "null: Gaussian"]
-    caption = (
-        "Share of the change that the top weights hold (solid), next to its null (dashed): the "
-        "same update shuffled within each tensor."
-    )
+    caption = "Share of the change that the top weights hold (solid), next to its null (dashed)."
     shown = Table("Concentration of the update next to its nulls", columns, cells)
     return Figure("concentration", caption, concentration_chart(rows), shown)
 

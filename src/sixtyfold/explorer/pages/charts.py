@@ -58,7 +58,7 @@ def _options(names: Sequence[str], series: dict[str, list[int]]) -> dict[str, An
     return {
         "animation": False,
         "grid": {"left": 60, "right": 20, "top": 50, "bottom": 30},
-        "legend": {"top": 0, "textStyle": grey},
+        "legend": {"type": "scroll", "top": 0, "textStyle": grey},  # one line, on a phone too
         "tooltip": {"trigger": "axis", "axisPointer": {"type": "shadow"}},
         "xAxis": {"type": "category", "data": list(names), "axisLabel": grey},
         "yAxis": {"type": "value", "name": "facts", "minInterval": 1, "axisLabel": grey},

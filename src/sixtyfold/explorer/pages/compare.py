@@ -145,6 +145,9 @@ class _Comparison:
                     .props("outlined dense")
                     .classes("narrow")
                 )
+                self.descending = ui.checkbox(
+                    "Descending", value=self.view.descending, on_change=self.turn_round
+                )
                 ui.select(
                     list(PAGE_SIZES), label="Rows", value=self.view.size, on_change=self.resize
                 ).props("outlined dense").classes("narrow")
@@ -182,6 +185,10 @@ class _Comparison:
         """Show rows in the order that was chosen in the list."""
         if event.value != self.view.sort:
             await self.change(sort=event.value, descending=False)
+
+    async def turn_round(self, event: Any) -> None:
+        """Show rows in the same order, from its other end."""
+        await self.change(descending=bool(event.value))
 
     async def turn(self, pages: int) -> None:
         """Show the rows before or after."""
@@ -243,6 +250,7 @@ class _Comparison:
         self.table.pagination = self.view.paging(found.page.found)
         self.pages.show(self.view.start, self.view.size, found.page.found)
         self.order.set_value(self.view.sort)
+        self.descending.set_value(self.view.descending)
         self.summary.clear()
         with self.summary:
             for line in summary(found):

@@ -15,6 +15,7 @@ from sixtyfold.explorer.catalogue import Run
 from sixtyfold.explorer.one_fact import Answer, Fact, Probed
 from sixtyfold.explorer.pages.frame import Explorer, box, column, frame, named, pairs, problem
 from sixtyfold.explorer.words import percent, when
+from sixtyfold.workflows.console import DOMAIN_WORDS
 
 _LONGEST = 2000
 _ROWS = 25
@@ -69,7 +70,7 @@ def _about(fact: Fact | None, fact_id: str, query: Mapping[str, str]) -> None:
                     ("accepted", "; ".join(row["objects"])),
                     ("subject", row["subject"]),
                     ("relation", row["relation"]),
-                    ("split, domain", f"{row['split']}, {row['domain']}-domain"),
+                    ("split, domain", f"{row['split']}, {DOMAIN_WORDS[row['domain']]}"),
                     ("flags", ", ".join(row["flags"]) or "none"),
                     ("key", fact_id),
                 ]
