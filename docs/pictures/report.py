@@ -1,7 +1,7 @@
 """Take the pictures of the reports that docs/report.md shows.
 
     make run
-    python docs/pictures/report.py --run runs/quickstart --store runs/store
+    python docs/pictures/report.py --run runs/quickstart --store runs/planted-store --study planted
 
 Needs Debian's chromium. Without --store the pictures of a study stay as they are.
 """
