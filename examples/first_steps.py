@@ -13,7 +13,8 @@
 #
 # What does a model know, which examples bring it out, and what did the tuning change? This notebook walks the main path step by step
 # on a small *planted* model: one that was trained on made-up facts seen 0, 1, 4 or 12 times, so we know beforehand what it knows.
-# It takes a few minutes on two cores. Put `model = "embedded"` and `facts = "atlas"` for a real model and real facts.
+# It takes a few minutes on two cores. For a real model and real facts put `model = "embedded"` and `facts = "atlas"`, and leave out what
+# is about times told.
 #
 # Open it with `jupytext --to ipynb examples/first_steps.py`, or run it as it is: `python examples/first_steps.py`.
 

@@ -43,13 +43,49 @@ def test_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> Non
     assert all(f"  {name} " in printed for name in COMMANDS)
 
 
+def test_help_can_be_asked_for_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = []
+    for given in (["help", "facts", "build"], ["facts", "build", "--help"]):
+        with pytest.raises(SystemExit) as stop:
+            run_command(given)
+        assert stop.value.code == 0
+        printed.append(capsys.readouterr().out)
+    assert "--per-relation" in printed[0]
+    assert printed[0] == printed[1]
+    assert run_command(["help"]) == 0
+    assert "Start with 'sixtyfold run'" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         ("prob", 2, ["'prob' is no command", "did you mean 'probe'"]),
         ("facts bild", 2, ["'facts bild' is no command", "facts build"]),
+        ("facts", 2, ["'facts' needs a second word; allowed: facts build, facts list"]),
+        (
+            "probe --seed x --out y",
+            2,
+            ["option --seed was given 'x'; allowed: a whole number (see"],
+        ),
+        (
+            "facts build --out \udcff",
+            2,
+            ["⟨U+DCFF⟩' is not UTF-8; give the file or directory a name"],
+        ),
         ("probe --limt 3 --out x", 2, ["unknown option '--limt'", "did you mean '--limit'"]),
-        ("probe --limit abc --out x", 2, ["--limit", "abc"]),
+        ("probe --limit abc --out x", 2, ["--limit was given 'abc'; allowed: a whole number"]),
+        ("probe --limit --out x", 2, ["option --limit was given without a value"]),
+        ("probe all --out x", 2, ["'all' is no option and no value of one"]),
+        (
+            "tune --selection s --learning-rate x --out y",
+            2,
+            ["given 'x'; allowed: a number, or None"],
+        ),
+        (
+            "search --tuned t --top 5 b --out x",
+            2,
+            ["--top was given '5', 'b'; allowed: a number, or"],
+        ),
         ("probe --limit 0 --out x", 2, ["--limit was given 0", "greater than or equal to 1"]),
         ("probe", 2, ["--out"]),
         ("probe --budget soon --out x", 2, ["--budget was given 'soon'", "'20 minutes'"]),
@@ -57,7 +93,8 @@ def test_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         ("probe --estimator draws --draws 1.5 --out x", 2, ["1.5 is no whole number"]),
         ("probe --parity torch --out x", 2, ["--parity was given 'torch'", "with a comma"]),
         ("probe --engine vllm --out x", 2, ["gives texts", "add --estimator draws"]),
-        ("probe --match std --out x", 2, ["'std'", "standard"]),
+        ("probe --match std --out x", 2, ["--match was given 'std'; allowed: paper, standard, "]),
+        ("probe --match strct --out x", 2, ["; did you mean 'strict'?; allowed: paper"]),
         ("select --probe p --size 0 --out x", 2, ["--size was given '0'", "from 1, all"]),
         ("select --probe p --levels 9 --out x", 2, ["--levels", "natural, levels 0 to 4"]),
         ("select --probe nowhere --out x", 3, ["there is no directory nowhere"]),
@@ -68,6 +105,13 @@ def test_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         ("restore --tuned x --top 200 --out y", 2, ["--top was given 200", "100"]),
         ("restore --tuned x --rule interpolation --out y", 2, ["give --alpha"]),
         ("report --run nowhere", 3, ["nowhere"]),
+        ("study run --file .", 2, [". cannot be read (Is a directory); give a study file"]),
+        ("facts inspect --facts .", 3, ["a directory that a command of sixtyfold finished"]),
+        (
+            "probe --server me --estimator draws --out x",
+            2,
+            ["--server: allowed: an address such as"],
+        ),
     ],
 )
 def test_bad_options_are_one_line(

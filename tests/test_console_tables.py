@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import polars as pl
 import pytest
 
 from sixtyfold import printing
+from sixtyfold.console_sql import show_sql
 from sixtyfold.printing import print_frame
+from sixtyfold.study.spec import SqlSpec
 
 LABELS = ["size", "levels", "options", "part"]
 ROWS = pl.DataFrame(
@@ -84,3 +88,15 @@ def test_what_goes_on_below_says_of_which_row(
 def test_nothing_is_a_table_of_headings(capsys: pytest.CaptureFixture[str]) -> None:
     print_frame(ROWS.clear(), LABELS)
     assert "mean" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("terminal", "shown"), [(True, "a⟨U+001B⟩[2J⟨U+202E⟩"), (False, "a\x1b[2J\u202e")]
+)
+def test_csv_is_data_in_a_file_and_does_nothing_to_a_terminal(
+    terminal: bool, shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    spec = SqlSpec(store="s", query="q", format="csv")
+    show_sql(pl.DataFrame({"text": ["a\x1b[2J\u202e"]}), spec, silent=False)
+    assert capsys.readouterr().out == f"text\n{shown}\n"

@@ -154,6 +154,18 @@ def test_a_stream_that_cannot_spell_it_loses_no_line(hostile_rows: str) -> None:
     assert "\\u27e8U+001B\\u27e9" in done.stdout
 
 
+def test_an_error_is_the_same_line_whatever_the_stream_can_spell() -> None:
+    given = ["plant", "--architecture", "llma", "--out", "x"]
+    said = {
+        in_a_pipe(given, **more).stderr
+        for more in ({}, {"PYTHONIOENCODING": "ascii"}, {"TERM": "dumb"})
+    }
+    (line,) = said
+    assert line.startswith(
+        "sixtyfold: option --architecture was given 'llma'; did you mean 'llama'?"
+    )
+
+
 def test_errors_cannot_steer_the_terminal() -> None:
     done = in_a_pipe(["facts", "inspect", "--facts", "table:\x1b[2Jnowhere\u202e.csv"])
     assert done.returncode == 2
@@ -170,6 +182,15 @@ def test_an_output_that_nobody_reads_is_no_error() -> None:
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "141"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("given", "code"), [("facts list", "0"), ("facts lst", "2")])
+def test_closed_streams_change_no_exit_code(given: str, code: str) -> None:
+    line = f"{shlex.join(SIXTYFOLD)} {given} >&- 2>&-; echo $?"
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, check=True, env=environment()
+    )
+    assert (done.stdout, done.stderr) == (f"{code}\n", "")
 
 
 def test_quiet_says_nothing_and_does_the_same(

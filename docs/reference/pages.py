@@ -13,7 +13,7 @@ from typing import Any
 import jupytext
 from mkdocs.structure.files import File, Files
 
-from sixtyfold.cli import COMMANDS, spec_class
+from sixtyfold.commands import COMMANDS, spec_class
 from sixtyfold.core.spec import Spec
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,8 @@ def command_reference() -> str:
     """Return one section a command: what it does, its options, what they mean."""
     about = (
         "# Commands and their options\n\nMade of the same specifications that read the command "
-        "line. Every command also takes `--help` and `--json` (the result as JSON)."
+        "line. Every command also takes `--help`, `--json`, `--quiet` and `--verbose` "
+        "([the console](../console.md))."
     )
     parts = [about] + [_section(name, spec_class(command)) for name, command in COMMANDS.items()]
     return "\n\n".join(parts) + "\n"

@@ -22,14 +22,12 @@ from sixtyfold.core.verbosity import Verbosity
 
 _FLAGS_ONE_WAY = (tyro.conf.FlagCreatePairsOff,)
 _MISSING = re.compile(r"^\W+(--[a-z0-9-]+) [A-Z{]", re.MULTILINE)
+_FRAME = re.compile("[│─╭╮╰╯]|-{3,}")
+_CHOICE = re.compile(r"invalid choice '(.*?)' for argument '(--\S+)'\. Expected one of \((.*?)\)\.")
+_NO_VALUE = re.compile(r"Missing value for argument '(--\S+)'")
+_STRAY = re.compile(r"Unrecognized options: (.*?) For full")
 _WRONG = re.compile(r"parsing (--\S+): (.*?) Argument helptext: --\S+ (\[.*?\]\]|\S+)")
-_HEADINGS = (
-    "Unrecognized options ",
-    "Value error ",
-    "Parsing error ",
-    "Invalid choice ",
-    "Missing argument ",
-)
+_KINDS = {"INT": "a whole number", "FLOAT": "a number", "{None}": "None"}
 
 
 @dataclass(frozen=True)
@@ -70,6 +68,7 @@ def read(name: str, spec: type[Spec], arguments: Sequence[str]) -> Given:
         BadInput: an option is unknown, missing or has a value that is not allowed.
         SystemExit: after printing the help text.
     """
+    _refuse_unreadable(arguments)
     _refuse_unknown(name, spec, arguments)
     printed = io.StringIO()
     if {"-h", "--help"} & set(arguments):  # tyro does not break a description into lines
@@ -147,6 +146,16 @@ def _one_of(lines: dict[str, Any]) -> Any:
     return Union[tuple(named)] if len(named) > 1 else named[0]  # noqa: UP007 - made at run time
 
 
+def _refuse_unreadable(arguments: Sequence[str]) -> None:
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise BadInput(
+                f"'{argument}' is not UTF-8; give the file or directory a name that is"
+            ) from None
+
+
 def _refuse_unknown(name: str, spec: type[Spec], arguments: Sequence[str]) -> None:
     known = [f"--{field.replace('_', '-')}" for field in spec.model_fields]
     known += ["--json", "--quiet", "--verbose", "--help", "-h"]
@@ -174,18 +183,35 @@ def _explained(spec: type[Spec], error: ValidationError) -> str:
 
 
 def _reason(text: str) -> str:
-    """Return what tyro prints in a box as one line, without its headings and type names."""
+    """Return what tyro prints in a box as one line in the words of this program."""
     missing = _MISSING.findall(text) if "Missing from" in text else []
     if missing:
         several = "s" if len(missing) > 1 else ""
         return f"option{several} {', '.join(missing)} must be given"
-    words = "".join(each if each.isprintable() and each not in "│─╭╮╰╯" else " " for each in text)
+    words = "".join(each if each.isprintable() else " " for each in _FRAME.sub(" ", text))
     line = " ".join(words.split())
-    wrong = _WRONG.search(line)
-    if wrong:
-        option, reason, allowed = wrong.groups()
-        why = reason.split(". Got errors")[0]
-        return f"option {option} cannot be read ({why}); allowed: {allowed}"
-    for heading in _HEADINGS:
-        line = line.removeprefix(heading)
-    return line.split(". Got errors")[0].split(" For full")[0]
+    if found := _CHOICE.search(line):
+        given, option, choices = found.groups()
+        allowed = re.findall(r"'(.*?)'", choices)
+        near = suggestion(given, allowed)
+        return f"option {option} was given '{given}'{near}; allowed: {', '.join(allowed)}"
+    if found := _NO_VALUE.search(line):
+        return f"option {found[1]} was given without a value"
+    if found := _STRAY.search(line):
+        return f"'{found[1]}' is no option and no value of one; options are written --NAME VALUE"
+    if found := _WRONG.search(line):
+        option, reason, form = found.groups()
+        given = ", ".join(re.findall(r"'.*?'", reason.split(". Got errors")[0]))
+        return f"option {option} was given {given}; allowed: {_allowed(form)}"
+    return line.split(" For full")[0]
+
+
+def _allowed(form: str) -> str:
+    """Say what tyro's sign for the values of an option means.
+
+    >>> _allowed("{None}|FLOAT"), _allowed("[INT [INT ...]]")
+    ('a number, or None', 'a whole number, or several')
+    """
+    kinds = dict.fromkeys(re.findall(r"{None}|[A-Z]{2,}", form))
+    words = [_KINDS.get(kind, kind) for kind in sorted(kinds, key="{None}".__eq__)]
+    return ", or ".join([*words, *(["several"] if form.startswith("[") else [])]) or form

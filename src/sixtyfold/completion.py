@@ -21,7 +21,7 @@ class CompletionSpec(Spec):
 def run(spec: CompletionSpec) -> str:
     """Return the script; all commands and options of this version are in it."""
     from sixtyfold.arguments import completion_script
-    from sixtyfold.cli import COMMANDS, spec_class
+    from sixtyfold.commands import COMMANDS, spec_class
 
     specs = {name: spec_class(command) for name, command in COMMANDS.items()}
     return completion_script(specs, spec.shell)

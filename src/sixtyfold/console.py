@@ -72,6 +72,13 @@ def _notes(result: Finished) -> None:
         say(f"- {note}")
 
 
+_MEASURES = {
+    "macro_relation": "mean over relations",
+    "macro_level": "mean over levels",
+    "micro": "all facts alike",
+}
+
+
 def show_answers(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
     """Show the accuracy of an answers table."""
     from sixtyfold.core.accuracy import accuracy
@@ -92,7 +99,8 @@ def show_answers(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any
                 if estimate is not None:
                     shares = (f"{100 * estimate[key]:.1f}" for key in ("value", "low", "high"))
                     value, low, high = shares
-                    table.append((domain, name, value, f"{low}–{high}", str(estimate["n"])))
+                    words = _MEASURES.get(name, name)
+                    table.append((domain, words, value, f"{low}–{high}", str(estimate["n"])))
         print_table(("domain", "measure", "percent", "95% interval", "n"), table)
         _notes(result)
         say_result(result.path)
@@ -108,7 +116,10 @@ def _show_ways(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
             named = (row["way"], row["split"], row["domain"])
             table.append((*named, value, f"{low}–{high}", str(row["n"])))
         print_table(("way", "split", "domain", "macro, percent", "95% interval", "n"), table)
-        say(f"best on dev: {chosen['best_on_dev']}")
+        best = chosen["best_on_dev"]
+        if best is not None:
+            place = result.path / "answers" / f"{best}-test"
+            say(f"best on dev: {best}; what to compare a tuned model with: {place}")
         say_result(result.path / "answers")
     return {**show_stage(result, spec, silent=True), "ways": ways.to_dicts(), "chosen": chosen}
 
@@ -134,11 +145,11 @@ def show_table(result: Any, _: Spec, *, silent: bool) -> list[dict[str, Any]]:
     """Show a data frame; what is wider than the terminal goes on in a table below."""
     rows: list[dict[str, Any]] = result.to_dicts()
     if not silent:
-        print_frame(result, result.columns[:1])
+        print_frame(result)
     return rows
 
 
-def show_inspection(result: Any, spec: Spec, *, silent: bool) -> dict[str, Any]:
+def show_inspection(result: Any, _: Spec, *, silent: bool) -> dict[str, Any]:
     """Show what a fact set holds, one relation a row, and what was guessed on the way."""
     table = result.table
     if not silent:
@@ -149,7 +160,7 @@ def show_inspection(result: Any, spec: Spec, *, silent: bool) -> dict[str, Any]:
             "shared_questions": "shared",
         }
         shares = [pl.format("{}%", (100 * pl.col(name)).round(1)).alias(name) for name in _SHARES]
-        show_table(table.with_columns(shares).rename(short), spec, silent=False)
+        print_frame(table.with_columns(shares).rename(short))
         say(
             "several: subjects with several answers; repeated: in more than one split before "
             "merging; copied: an answer stands in the subject; shared: questions in two splits"
@@ -167,9 +178,7 @@ def show_selection(result: Finished, spec: Any, *, silent: bool) -> dict[str, An
     if spec.is_ladder:
         ladder = result.table("ladder")
         if not silent:
-            show_table(
-                ladder.select("replica", "size", "seed", "short", "path"), spec, silent=False
-            )
+            print_frame(ladder.select("replica", "size", "seed", "short", "path"))
             say_result(result.path)
         return {**show_stage(result, spec, silent=True), "sets": ladder.to_dicts()}
     receipt = result.json("receipt")
@@ -183,20 +192,20 @@ def show_selection(result: Finished, spec: Any, *, silent: bool) -> dict[str, An
         unknown = {"null": "examples"}  # chosen without a probe
         headings = {level: unknown.get(level, f"level {level}") for level in levels}
         named = crossed.fill_null(0).rename(headings)
-        show_table(named.sort("relation"), spec, silent=False)
+        print_frame(named.sort("relation"))
         for line in in_words(receipt):
             say(line)
         say_result(result.path)
     return {**show_stage(result, spec, silent=True), "receipt": receipt}
 
 
-def show_templates(result: Finished, spec: Spec, *, silent: bool) -> list[dict[str, Any]]:
+def show_templates(result: Finished, _: Spec, *, silent: bool) -> list[dict[str, Any]]:
     """Show every template with its recall, the best of each relation first."""
     table = result.table("template_recall")
     order = table.sort(["relation", "recall"], descending=[False, True])
     columns = ["relation", "recall", "share_of_best", "verdict", "text"]
-    show_table(order.select(columns), spec, silent=silent)
     if not silent:
+        print_frame(order.select(columns))
         counts = table["verdict"].value_counts().sort("verdict")
         say(", ".join(f"{count} {verdict}" for verdict, count in counts.iter_rows()))
         say_result(result.path)

@@ -6,10 +6,10 @@ from typing import Any
 
 import polars as pl
 
-from sixtyfold.console import show_stage, show_table
+from sixtyfold.console import show_stage
 from sixtyfold.core.spec import Spec
 from sixtyfold.core.stage import Finished
-from sixtyfold.printing import say
+from sixtyfold.printing import print_frame, say
 
 _TOKENS_SHOWN = 10
 _LONG = {"drift", "drift_positions"}  # tables of facts, which nobody reads on a screen
@@ -21,8 +21,8 @@ def show_comparison(result: Finished, spec: Spec, *, silent: bool) -> dict[str, 
 
     comparison = result.json("comparison")
     if not silent:
-        show_table(state_table(comparison), spec, silent=False)
-        show_table(difference_table(comparison), spec, silent=False)
+        print_frame(state_table(comparison))
+        print_frame(difference_table(comparison))
         say(FOOT)
         for side, other in (("before", "after"), ("after", "before")):
             alone = result.manifest[f"only_{side}"]
@@ -42,12 +42,12 @@ def show_drift(result: Finished, spec: Spec, *, silent: bool) -> dict[str, Any]:
 
     tables = {name: result.table(name) for name in result.manifest["rows"] if name not in _LONG}
     if not silent:
-        show_table(summary_table(tables["drift_summary"]), spec, silent=False)
+        print_frame(summary_table(tables["drift_summary"]))
         tokens = tables["drift_tokens"]
         if tokens.height:
-            show_table(tokens_table(tokens, _TOKENS_SHOWN), spec, silent=False)
+            print_frame(tokens_table(tokens, _TOKENS_SHOWN))
         if "drift_prediction" in tables:
-            show_table(prediction_table(tables["drift_prediction"]), spec, silent=False)
+            print_frame(prediction_table(tables["drift_prediction"]))
         for line in words_of(result.manifest):
             say(line)
     rows = {name: table.to_dicts() for name, table in tables.items()}
@@ -62,7 +62,7 @@ def show_restored(result: Finished, spec: Spec, *, silent: bool) -> dict[str, An
         return show_stage(result, spec, silent=silent)
     table = result.table("restored_shares")
     if not silent:
-        show_table(_shares(table), spec, silent=False)
+        print_frame(_shares(table))
     return {**show_stage(result, spec, silent=silent), "restored_shares": table.to_dicts()}
 
 

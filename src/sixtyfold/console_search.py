@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sixtyfold.console import show_stage, show_table
+from sixtyfold.console import show_stage
 from sixtyfold.core.stage import Finished
-from sixtyfold.printing import say
+from sixtyfold.printing import print_frame, say
 from sixtyfold.workflows.search_spec import SearchSpec
 
 
@@ -18,9 +18,9 @@ def show_search(result: Finished, spec: SearchSpec, *, silent: bool) -> dict[str
     candidates, curve = result.table("candidates"), result.table("curve")
     test = result.table("test") if "test" in result.manifest["rows"] else None
     if not silent:
-        show_table(best_table(candidates, curve), spec, silent=False)
+        print_frame(best_table(candidates, curve))
         if test is not None:
-            show_table(arms_words(test), spec, silent=False)
+            print_frame(arms_words(test))
             say(FOOT)
         for line in conclusions(chosen, test):
             say(line)

@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from sixtyfold.console import show_table
-from sixtyfold.printing import say
+from sixtyfold.core.visible_text import visible
+from sixtyfold.printing import print_frame, say
 from sixtyfold.study.spec import SqlSpec
 
 
@@ -17,9 +17,12 @@ def show_sql(result: pl.DataFrame, spec: SqlSpec, *, silent: bool) -> list[dict[
     """Show the rows of a query."""
     if not silent and spec.format == "csv":
         lists = pl.selectors.nested().map_elements(_as_json, return_dtype=pl.String)
-        sys.stdout.write(result.with_columns(lists).write_csv())
+        text = result.with_columns(lists).write_csv()
+        if sys.stdout.isatty():  # a file gets the data as they are
+            text = "\n".join(visible(line, longest=len(line)) for line in text.split("\n"))
+        sys.stdout.write(text)
     elif not silent:
-        show_table(result.head(spec.rows), spec, silent=False)
+        print_frame(result.head(spec.rows))
         if result.height > spec.rows:
             say(f"{spec.rows} of {result.height} rows; --rows N or --format csv for more")
     return result.to_dicts()

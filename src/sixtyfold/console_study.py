@@ -20,6 +20,7 @@ from sixtyfold.study.spec import (
     StudyStatusSpec,
 )
 from sixtyfold.study.status import Status
+from sixtyfold.workflows.console import percent
 
 _LABELS = (
     *("stage", "model", "grid", "size", "levels", "learning_rate", "options", "part", "arm"),
@@ -133,9 +134,7 @@ def _repairs_in_points(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _points(row: dict[str, Any], value: str, *, signed: bool) -> str:
     """Return a number with its interval, in points."""
-    form = "{:+.1f}" if signed else "{:.1f}"
-    middle, low, high = (form.format(100 * row[name]) for name in (value, "low", "high"))
-    return f"{middle} ({low} to {high})"
+    return percent({**row, "value": row[value]}, sign=signed)
 
 
 def _as_it_is(row: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from sixtyfold.console import show_stage
 from sixtyfold.core.spec import Spec
 from sixtyfold.core.stage import Finished
 from sixtyfold.printing import print_table, say, say_result
+from sixtyfold.workflows.console import percent
 
 _ALPHA = 0.05
 _LADDER = ("examples", "rate", "dev", "test", "out of domain", "below best (5%–95%)", "verdict")
@@ -99,8 +100,7 @@ def _print_ladder(ladder: pl.DataFrame) -> None:
         ]
         below = "best on dev"
         if row["low"] is not None:
-            low, high = (f"{100 * row[name]:+.1f}" for name in ("low", "high"))
-            below = f"{100 * row['below_best']:+.1f} ({low} to {high})"
+            below = percent({**row, "value": row["below_best"]}, sign=True)
         worse = row["p_worse"]
         verdict = "enough" if row["enough"] else ""
         if worse is not None:

@@ -64,7 +64,10 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def print_frame(
-    frame: pl.DataFrame, labels: Sequence[str], digits: str = ",.3f", missing: str = "None"
+    frame: pl.DataFrame,
+    labels: Sequence[str] | None = None,
+    digits: str = ",.3f",
+    missing: str = "None",
 ) -> None:
     """Print a data frame of which no number is cut.
 
@@ -73,8 +76,8 @@ def print_frame(
 
     Args:
         frame: what to print.
-        labels: columns that tell the rows apart. They begin every table, or the number of the row
-            does where they are wide.
+        labels: columns that tell the rows apart, the first where not given. They begin every table,
+            or the number of the row does where they are wide.
         digits: format of decimal numbers.
         missing: stands where there is no value.
     """
@@ -82,7 +85,7 @@ def print_frame(
         name: [cell_text(value, digits, missing) for value in frame[name]] for name in frame.columns
     }
     numbers = {name for name, kind in frame.schema.items() if kind.is_numeric()}
-    _print(cells, labels, numbers)
+    _print(cells, frame.columns[:1] if labels is None else labels, numbers)
 
 
 def cell_text(value: Any, digits: str = ",.3f", missing: str = "None") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sixtyfold.cli import COMMANDS, imported, spec_class
+from sixtyfold.commands import COMMANDS, imported, spec_class
 
 
 def verb(name: str) -> Callable[..., Any]:

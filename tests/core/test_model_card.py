@@ -121,13 +121,24 @@ def test_two_models_of_the_hub_are_a_merge(tmp_path: Path) -> None:
     assert (header["base_model"], header["base_model_relation"]) == ("a/base", "finetune")
 
 
-def test_licences_that_differ_are_both_told() -> None:
+def test_licences_that_differ_are_both_told_and_none_is_claimed(tmp_path: Path) -> None:
     one = model("tuned", licence=MappingProxyType({"license": "mit"}))
-    other = model("base", licence=MappingProxyType({"license": "gemma"}))
+    own = {"license": "other", "license_name": "own-1.0", "license_link": "https://own.org/l"}
+    other = model("base", licence=MappingProxyType(own))
     assert licence_words([one, other]) == (
-        "Licences, carried over: `mit` of `tuned`; `gemma` of `base`."
+        "Licences: `mit` of `tuned`; `own-1.0`, <https://own.org/l> of `base`. They differ; see to "
+        "both before you pass this model on."
     )
     assert licence_words([one, model()]) == "Licence, carried over from `tuned`: `mit`."
+    write_card(tmp_path, card(one, other))
+    assert ModelCard.load(tmp_path / "README.md").data.license is None
+    for origins in ([one, one], [one, model()]):
+        write_card(tmp_path, card(*origins))
+        assert ModelCard.load(tmp_path / "README.md").data.license == "mit"
+    same = model("tuned", licence=MappingProxyType({"license": "gemma"}))
+    assert licence_words([one, same]).startswith("Licences: `mit` of `tuned`; `gemma` of `tuned`.")
+    linked = MappingProxyType({"license": "mit", "license_name": "x", "license_link": "https://l"})
+    assert licence_words([one, model("base", licence=linked)]).endswith("`tuned`: `mit`.")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -171,6 +182,34 @@ def test_numbers_take_the_place_of_the_words_that_there_are_none(tmp_path: Path)
     assert result.dataset_split == "test"
     assert "40.5–59.5, n = 100" in result.metric_name
     assert after.data.tags == before.data.tags
+
+
+def test_results_of_both_domains_keep_their_own_facts(tmp_path: Path) -> None:
+    write_card(tmp_path, card())
+    numbers = [
+        Number("this model", domain, split, value, 0.1, 0.9, 100)
+        for domain, split, value in (
+            ("in-domain", "test", 0.5), ("out-of-domain", "test", 0.2), ("in-domain", "dev", 0.6),
+        )
+    ]  # fmt: skip
+    put_numbers(tmp_path, numbers, [], "this model")
+    (index,) = ModelCard.load(tmp_path / "README.md").data.to_dict()["model-index"]
+    assert [
+        (each["dataset"]["name"], [metric["value"] for metric in each["metrics"]])
+        for each in index["results"]
+    ] == [
+        ("facts, in-domain, test", [50.0]),
+        ("facts, out-of-domain, test", [20.0]),
+        ("facts, in-domain, dev", [60.0]),
+    ]
+
+
+def test_no_number_of_its_own_is_no_empty_list(tmp_path: Path) -> None:
+    write_card(tmp_path, card())
+    put_numbers(tmp_path, [Number("base", "in-domain", "test", 0.5, 0.4, 0.6, 9)], [], "this model")
+    header = ModelCard.load(tmp_path / "README.md").data.to_dict()
+    assert header.keys() == {"library_name", "pipeline_tag", "tags"}
+    assert "| base |" in (tmp_path / "README.md").read_text()
 
 
 def test_numbers_go_to_the_end_of_a_card_that_has_no_place_for_them(tmp_path: Path) -> None:

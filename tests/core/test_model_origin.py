@@ -67,7 +67,24 @@ def test_a_snapshot_in_the_hubs_cache_is_known(tmp_path: Path) -> None:
             {},
             {"license": "other", "license_name": "own"},
         ),
-        ('license: "mit\\nbase_model: evil"', {}, {"license": "mit base_model: evil"}),
+        ("license: MIT", {}, {"license": "mit"}),
+        (
+            "tags: [x]",
+            {"license": "Apache License, Version 2.0"},  # no short name of the hub's
+            {"license": "other", "license_name": "apache-license-version-2.0"},
+        ),
+        (
+            'license: "mit\\nbase_model: evil"',
+            {},
+            {"license": "other", "license_name": "mit-base-model-evil"},
+        ),
+        (
+            'license: other\nlicense_name: "<b>\\u202e"\nlicense_link: "https://a.b/><script>"',
+            {},
+            {"license": "other", "license_name": "b"},
+        ),
+        ('license: other\nlicense_link: "javascript:alert(1)"', {}, {"license": "other"}),
+        ("license: '   '", {"license": "mit"}, {}),
     ],
 )
 def test_the_licence_is_carried_over(
@@ -75,6 +92,21 @@ def test_the_licence_is_carried_over(
 ) -> None:
     folder = described(tmp_path / "m", header, config)
     assert origin(str(folder), folder, "f0").licence == licence
+
+
+@pytest.mark.parametrize("name", ["models--a--b: c", "models--a--\nlicense", "models--<b>--c"])
+def test_a_folder_that_only_looks_like_the_hubs_cache_is_no_id(name: str, tmp_path: Path) -> None:
+    folder = described(tmp_path / name / "snapshots" / "abc", "license: mit")
+    found = origin(str(folder), folder, "f0")
+    assert (found.name, found.hub_id) == ("abc", None)
+
+
+def test_a_licence_beside_the_card_is_linked_where_the_model_is_on_the_hub(tmp_path: Path) -> None:
+    header = "license: other\nlicense_name: own\nlicense_link: LICENSE.md"
+    folder = described(tmp_path / "models--owner--name" / "snapshots" / "abc", header)
+    for reference in (str(folder), "owner/name"):
+        link = origin(reference, folder, "f0").licence["license_link"]
+        assert link == "https://huggingface.co/owner/name/blob/main/LICENSE.md"
 
 
 @pytest.mark.parametrize("header", ["a: [", "- a list", "!!python/object:os.system {}", "a: b: c"])

@@ -19,6 +19,7 @@ from fenced import LANGUAGES, ROOT, Block, Command, all_blocks, all_commands, bl
 
 from sixtyfold.cli import run_command
 from sixtyfold.commands import COMMANDS, imported
+from sixtyfold.failures import FAULT
 from sixtyfold.study.reading import read_study
 
 BLOCKS = all_blocks()
@@ -146,3 +147,12 @@ def test_calls_that_run_at_the_same_time_are_listed_in_one_order() -> None:
     called = [" ".join(each.argv[:2]) for each in commands(block)]
     assert [called[0], called[1], called[2]] == ["git log", "sixtyfold report", "sixtyfold view"]
     assert called[3].startswith("source /dev/fd/")
+
+
+def test_the_console_page_lists_every_exit_code() -> None:
+    page = (ROOT / "docs" / "console.md").read_text(encoding="utf-8")
+    told = [int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)]
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+    raised = set(map(int, re.findall(r"^    exit_code = (\d+)$", source, re.MULTILINE)))
+    assert raised >= {1, 2, 3, 4, 5, 6}
+    assert told == sorted(raised | {0, FAULT, 130, 141})

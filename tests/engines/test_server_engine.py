@@ -438,7 +438,7 @@ def test_addresses(given, kept):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("localhost:8000", "option 'url': allowed: an address such as http://"),
+        ("localhost:8000", "--server: allowed: an address such as http://"),
         (f"https://me:{KEY}@host/v1", "give the key in SIXTYFOLD_API_KEY"),
         (f"https://host/v1?key={KEY}", "give the key in SIXTYFOLD_API_KEY"),
     ],

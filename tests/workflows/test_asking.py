@@ -36,6 +36,18 @@ def test_the_best_is_the_best_on_dev(asked: Any) -> None:
     assert asked.json("chosen")["best_on_dev"] == best[0]
 
 
+def test_what_to_compare_with_is_named(asked: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from sixtyfold.console import show_answers
+
+    show_answers(asked, asked.manifest["spec"], silent=False)
+    best = asked.json("chosen")["best_on_dev"]
+    place = asked.path / "answers" / f"{best}-test"
+    assert f"best on dev: {best}; what to compare a tuned model with: {place}\n" in (
+        capsys.readouterr().out
+    )
+    assert (place / "manifest.json").is_file()
+
+
 def test_one_way_is_the_stage(planted: Path, tmp_path: Path) -> None:
     done = run(spec(planted, tmp_path / "o", limit=4))
     assert done.manifest["stage"] == "evaluate"

@@ -152,6 +152,18 @@ def test_printed_numbers_are_the_summary_s(summary: dict[str, Any]) -> None:
     assert "base, chat" not in text
 
 
+def test_a_domain_without_facts_is_not_shown(summary: dict[str, Any]) -> None:
+    alone = json.loads(json.dumps(summary))
+    for key in ("base", "base_few_shot", "tuned", "restored"):
+        alone[key]["out"]["macro_relation"] = None
+    alone["gain_over_best_prompt"]["out"] = None
+    text = printed(alone)
+    assert "out-of-domain" in printed(summary)
+    assert "out-of-domain" not in text
+    assert "in-domain" in text
+    assert "most common answer │" in text
+
+
 def test_a_changed_number_changes_the_print(summary: dict[str, Any]) -> None:
     changed = json.loads(json.dumps(summary))
     changed["tuned"]["in"]["macro_relation"]["value"] = 0.123

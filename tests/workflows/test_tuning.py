@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from sixtyfold.core.errors import BadInput
+from sixtyfold.core.errors import BadInput, IncompleteInput
 from sixtyfold.stages.select.run import run as select
 from sixtyfold.stages.select.spec import SelectSpec
 from sixtyfold.workflows.ladder import wanted_sets
@@ -281,6 +282,19 @@ def test_bad_ladders_are_one_line(
     ]
     with pytest.raises(BadInput, match=said):
         wanted_sets(pl.DataFrame(rows), spec(planted, tmp_path, tmp_path / "o", ladder=sizes))
+
+
+@pytest.mark.parametrize("call", [run, plan])
+def test_one_set_and_a_ladder_are_not_taken_for_each_other(
+    call: Any, planted: Path, ladder: Path, selected: Path, tmp_path: Path
+) -> None:
+    words = f"add --ladder all, or give one of them: --selection {ladder / 'replica-0' / '4'}"
+    with pytest.raises(IncompleteInput, match=re.escape(words)):
+        call(spec(planted, ladder, tmp_path / "o"))
+    with pytest.raises(IncompleteInput, match="holds one training set; 'sixtyfold select' writes"):
+        call(spec(planted, selected, tmp_path / "o", ladder="all"))
+    with pytest.raises(IncompleteInput, match="a directory that 'sixtyfold select' finished"):
+        call(spec(planted, tmp_path, tmp_path / "o"))
 
 
 @pytest.mark.parametrize(

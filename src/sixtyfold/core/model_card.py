@@ -42,7 +42,7 @@ class Card(NamedTuple):
     title: str
     about: Sequence[str]
     origins: Sequence[Origin]
-    """What it was made from; the first one's licence is carried over."""
+    """What it was made from; their licence is carried over, where it is one."""
     tags: Sequence[str]
     sections: Sequence[Section]
     datasets: Sequence[str] = ()
@@ -82,13 +82,12 @@ def put_numbers(folder: Path, numbers: Sequence[Number], words: Sequence[str], o
     before, after = _split_at(card.text, NUMBERS) or (f"{card.text}\n", "")
     card.text = before + _section(Section(NUMBERS, [*words, _numbers_table(numbers)])) + after
     data = cast("ModelCardData", card.data)
-    data.metrics = ["accuracy"]
-    data.model_name = data.model_name or "tuned with sixtyfold"
-    data.eval_results = [
+    results = [
         EvalResult(
             task_type="question-answering",
             dataset_type="custom",
             dataset_name=f"facts, {each.domain}, {each.split}",
+            dataset_config=each.domain,  # results of equal config and split are taken together
             dataset_split=each.split,
             metric_type="accuracy",
             metric_name=f"accuracy, mean over relations (95% interval {_interval(each)}, "
@@ -98,6 +97,9 @@ def put_numbers(folder: Path, numbers: Sequence[Number], words: Sequence[str], o
         for each in numbers
         if each.model == own
     ]
+    data.metrics = ["accuracy"] if results else None
+    data.model_name = "made with sixtyfold" if results else None
+    data.eval_results = results or None  # the hub refuses an empty list
     _save(folder, str(card))
 
 
@@ -119,15 +121,31 @@ def not_measured(command: str) -> Section:
 
 def licence_words(origins: Sequence[Origin]) -> str:
     """Say which licence is carried over, and which others apply."""
-    stated = {each.name: each.licence["license"] for each in origins if each.licence.get("license")}
+    stated = [each for each in origins if each.licence]
     if not stated:
         names = " and ".join(code(each.name) for each in origins)
         return f"No licence was found for {names}; look it up before you pass this model on."
-    if len(set(stated.values())) == 1:
-        name, licence = next(iter(stated.items()))
-        return f"Licence, carried over from {code(name)}: {code(licence)}."
-    told = "; ".join(f"{code(licence)} of {code(name)}" for name, licence in stated.items())
-    return f"Licences, carried over: {told}."
+    if _carried_over(origins):
+        first = stated[0]
+        return f"Licence, carried over from {code(first.name)}: {_licence(first)}."
+    told = "; ".join(f"{_licence(each)} of {code(each.name)}" for each in stated)
+    return f"Licences: {told}. They differ; see to both before you pass this model on."
+
+
+def _licence(model: Origin) -> str:
+    link = f", <{model.licence['license_link']}>" if "license_link" in model.licence else ""
+    return f"{code(_licence_name(model.licence))}{link}"
+
+
+def _licence_name(licence: Mapping[str, str]) -> str:
+    named = licence["license"] == "other" and "license_name" in licence
+    return licence["license_name" if named else "license"]
+
+
+def _carried_over(origins: Sequence[Origin]) -> Mapping[str, str]:
+    """Return the licence of all models that state one; empty where they state different ones."""
+    stated = [each.licence for each in origins if each.licence]
+    return stated[0] if len(set(map(_licence_name, stated))) == 1 else {}
 
 
 def origin_words(model: Origin) -> str:
@@ -258,13 +276,12 @@ def _header(card: Card) -> ModelCardData:
     from huggingface_hub import ModelCardData
 
     ids = list(dict.fromkeys(each.hub_id for each in card.origins if each.hub_id))
-    licence = next((each.licence for each in card.origins if each.licence), {})
     fields: dict[str, Any] = {
         "library_name": "peft" if card.is_adapter else "transformers",
         "pipeline_tag": "text-generation",
         "tags": ["sixtyfold", *card.tags],
         "datasets": [each for each in card.datasets if is_hub_id(each)] or None,
-        **licence,
+        **_carried_over(card.origins),
     }
     if ids:
         fields["base_model"] = ids[0] if len(ids) == 1 else ids

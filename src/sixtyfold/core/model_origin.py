@@ -7,6 +7,7 @@ network, and no directory of this machine is named but by its last part.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +17,9 @@ from sixtyfold.core.embedded import LICENCE
 
 CARD = "README.md"
 _EMBEDDED = "HuggingFaceTB/SmolLM2-135M-Instruct"
-_LICENCE_FIELDS = ("license", "license_name", "license_link")
-_LONGEST = 200  # characters of a field that is carried over
+_HUB = "https://huggingface.co"
+_LICENCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{,99}")
+_LINK = re.compile(r"https://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]{1,200}")
 _CACHED = "models--"  # how the hub's cache names the folder of a repository
 
 
@@ -29,7 +31,7 @@ class Origin(NamedTuple):
     hub_id: str | None
     """Its own id on the hub, or that of the nearest model it comes from; None where unknown."""
     licence: Mapping[str, str]
-    """The fields `license`, `license_name` and `license_link` as its own card states them."""
+    """The fields `license`, `license_name` and `license_link`, in the form that the hub takes."""
     fingerprint: str
     """Of its contents."""
 
@@ -46,10 +48,8 @@ def origin(reference: str, directory: Path, fingerprint: str) -> Origin:
         name = f"{_EMBEDDED.split('/')[1]}, 4-bit weights turned back into float32"
         return Origin(name, _EMBEDDED, {"license": LICENCE}, fingerprint)
     header = card_header(directory)
-    licence = _licence(header, directory)
-    if not Path(reference).exists():
-        return Origin(reference, reference, licence, fingerprint)
-    own = _cached_id(directory)
+    own = _cached_id(directory) if Path(reference).exists() else reference
+    licence = _licence(header, directory, own)
     return Origin(
         own or Path(reference).resolve().name,
         own or _hub_id(header.get("base_model")),
@@ -81,11 +81,13 @@ def is_hub_id(value: object) -> bool:
     >>> is_hub_id("HuggingFaceTB/SmolLM2-135M"), is_hub_id("/tmp/model"), is_hub_id(None)
     (True, False, False)
     """
+    return isinstance(value, str) and value.count("/") == 1 and _is_valid_id(value)
+
+
+def _is_valid_id(value: str) -> bool:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-    if not isinstance(value, str) or value.count("/") != 1:
-        return False
     try:
         validate_repo_id(value)
     except HFValidationError:
@@ -106,23 +108,55 @@ def _cached_id(directory: Path) -> str | None:
     'org/name'
     """
     for part in directory.parts:
-        if part.startswith(_CACHED):
-            return part.removeprefix(_CACHED).replace("--", "/")
+        found = part.removeprefix(_CACHED).replace("--", "/")
+        if part.startswith(_CACHED) and _is_valid_id(found):
+            return found
     return None
 
 
-def _licence(header: Mapping[str, Any], directory: Path) -> dict[str, str]:
-    """Return the licence as the card states it, else as `config.json` does."""
-    if isinstance(header.get("license"), str):
-        found = {
-            name: header[name] for name in _LICENCE_FIELDS if isinstance(header.get(name), str)
-        }
+def _licence(header: Mapping[str, Any], directory: Path, own: str | None) -> dict[str, str]:
+    """Return the licence as the card states it, else as `config.json` does.
+
+    The hub takes its own short names of licences. Any other is `other` with a name, and a link.
+    """
+    stated = header.get("license")
+    if not isinstance(stated, str):
+        stated, header = _stated_in_config(directory), {}
+    if not stated.strip():
+        return {}
+    if _LICENCE_ID.fullmatch(stated):
+        found = {"license": stated.lower(), "license_name": header.get("license_name")}
     else:
-        found = {"license": _stated_in_config(directory)}
-    kept = {name: " ".join(value.split())[:_LONGEST] for name, value in found.items()}
-    if not kept.get("license_link", "https://").startswith("https://"):
-        kept.pop("license_link")  # a file of another repository
-    return {name: value for name, value in kept.items() if value}
+        found = {"license": "other", "license_name": stated}
+    found["license_name"] = _as_id(found["license_name"])
+    found["license_link"] = _link(header.get("license_link"), own)
+    return {name: value for name, value in found.items() if value}
+
+
+def _as_id(name: object) -> str:
+    """Return a name in the form that the hub asks for, empty where nothing is left of it.
+
+    >>> _as_id("own-1.0"), _as_id("Apache License 2.0"), _as_id("<b>"), _as_id(None)
+    ('own-1.0', 'apache-license-2.0', 'b', '')
+    """
+    if not isinstance(name, str):
+        return ""
+    if _LICENCE_ID.fullmatch(name):
+        return name
+    return re.sub(r"[^a-z0-9.+]+", "-", name.lower()).strip("-.+")[:100]
+
+
+def _link(stated: object, own: str | None) -> str:
+    """Return an address; that of a file beside the card where the model's own id is known.
+
+    >>> _link("LICENSE", "org/model"), _link("LICENSE", None), _link("javascript:x", "org/model")
+    ('https://huggingface.co/org/model/blob/main/LICENSE', '', '')
+    """
+    if not isinstance(stated, str):
+        return ""
+    if own is not None and _LICENCE_ID.fullmatch(stated):
+        return f"{_HUB}/{own}/blob/main/{stated}"
+    return stated if _LINK.fullmatch(stated) else ""
 
 
 def _stated_in_config(directory: Path) -> str:

@@ -76,9 +76,8 @@ def finished(path: Path, stage: str | None = None) -> Finished:
     if not manifest_path.is_file():
         state = "an unfinished run" if (path / "plan.json").is_file() else "no manifest.json"
         what = f"{state} in {path}" if path.is_dir() else f"there is no directory {path}"
-        raise IncompleteInput(
-            f"{what}; a directory that 'sixtyfold {stage or 'STAGE'}' finished is needed"
-        )
+        by = "a command of sixtyfold" if stage is None else f"'sixtyfold {stage}'"
+        raise IncompleteInput(f"{what}; a directory that {by} finished is needed")
     try:
         manifest = json.loads(manifest_path.read_text())
         found = manifest["stage"]

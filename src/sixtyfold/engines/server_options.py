@@ -59,5 +59,5 @@ class ServerOptions(Spec):
         """Turn the first complaint into one line, without an address that may hold a password."""
         first = error.errors()[0]
         if first["loc"] == ("url",) and first["type"] != "missing":
-            return f"option 'url': {first['msg'].removeprefix('Value error, ')}"
+            return f"--server: {first['msg'].removeprefix('Value error, ')}"
         return super().explain(error)

@@ -25,7 +25,7 @@ def sample_split(facts: pl.DataFrame, split: str, size: int, seed: int) -> pl.Da
     if rows.is_empty():
         raise BadInput(
             f"--{split} {size} was given and the facts hold no {split} fact in domain; "
-            "give facts with that split, or without any so that they are split for you"
+            "give more facts, with that split or without any so that they are split for you"
         )
     rank = pl.Series("rank", seeded_order(rows["fact_id"].to_list(), seed)).arg_sort()
     turns = (

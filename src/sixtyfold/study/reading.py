@@ -75,6 +75,8 @@ def _read_yaml(path: Path) -> Options:
             f"there is no study file {path}; write one, from scratch or with 'extends:' and a "
             f"shipped one: {', '.join(presets())}"
         ) from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}); give a study file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):

@@ -12,10 +12,9 @@ from sixtyfold.core.accuracy import accuracy
 from sixtyfold.core.facts import DOMAINS
 from sixtyfold.core.model_card import Number, put_numbers
 from sixtyfold.core.stage import Finished
-from sixtyfold.workflows.console import LABELS, percent, transition_words
+from sixtyfold.workflows.console import DOMAIN_WORDS, LABELS, paired_words, transition_words
 
 _OWN = "this model"
-_DOMAINS = {"in": "in-domain", "out": "out-of-domain"}
 _BEFORE = {"tuned": "the best-prompted base", "restored": "the tuned model"}
 _MACRO = "Percent of questions answered right, mean over relations."
 _ON_DEV = "The model was chosen on these facts, so its number here is too good."
@@ -37,9 +36,8 @@ def put_run_numbers(run: Path, summary: Mapping[str, Any]) -> None:
         if counts is not None:
             words.append(f"Test facts from {_BEFORE[name]} to this: {transition_words(counts)}.")
         if name == "tuned" and summary["gain_over_best_prompt"] is not None:
-            gains = summary["gain_over_best_prompt"]
-            told = (f"{_DOMAINS[key]} {percent(gains[key], sign=True)}" for key in DOMAINS)
-            words.append(f"Over the best-prompted base, paired, in points: {', '.join(told)}.")
+            gains = paired_words(summary["gain_over_best_prompt"])
+            words.append(f"Over the best-prompted base, paired, in points: {gains}.")
         numbers = list(_of_models(summary, name))
         put_numbers(run / name, numbers, words, _OWN)
 
@@ -55,7 +53,7 @@ def put_search_numbers(result: Finished, checkpoint: Path) -> None:
     numbers = [
         Number(
             shown[row["arm"]],
-            _DOMAINS.get(row["domain"], row["domain"]),
+            DOMAIN_WORDS.get(row["domain"], row["domain"]),
             "test",
             *(row[name] for name in ("accuracy", "low", "high", "n")),
         )
@@ -79,7 +77,7 @@ def put_chosen_numbers(checkpoint: Path, answers: pl.DataFrame) -> None:
             of = (pl.col("split") == split) & (pl.col("domain") == domain)
             found = accuracy(answers.filter(of)).macro_relation
             if found is not None:
-                numbers.append(Number(_OWN, _DOMAINS[domain], split, *found))
+                numbers.append(Number(_OWN, DOMAIN_WORDS[domain], split, *found))
     put_numbers(checkpoint, numbers, [_MACRO, _ON_DEV], _OWN)
 
 
@@ -90,4 +88,4 @@ def _of_models(summary: Mapping[str, Any], own: str) -> Iterator[Number]:
             found = (summary[key] or {}).get(domain, {}).get("macro_relation")
             if found is not None:
                 label = _OWN if key == own else LABELS[key]
-                yield Number(label, _DOMAINS[domain], "test", **found)
+                yield Number(label, DOMAIN_WORDS[domain], "test", **found)

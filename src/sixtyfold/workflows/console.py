@@ -20,6 +20,8 @@ LABELS = {
 }
 """Models in the order of the table, with the words shown for them."""
 
+DOMAIN_WORDS = {"in": "in-domain", "out": "out-of-domain"}
+
 
 def percent(estimate: dict[str, Any] | None, sign: bool = False) -> str:
     """Write an estimate as percent with its interval.
@@ -56,28 +58,28 @@ def console_table(summary: dict[str, Any]) -> Table:
     Args:
         summary: what `summarise` returns.
     """
+    models = {key: summary[key] for key in LABELS if summary.get(key) is not None}
+    domains = [
+        domain
+        for domain in DOMAIN_WORDS
+        if any(model[domain]["macro_relation"] is not None for model in models.values())
+    ]
     table = Table(title="Answers to the test facts: percent right (95% interval)")
-    for heading in ("model", "in-domain", "out-of-domain"):
-        table.add_column(heading, justify="left" if heading == "model" else "right")
-    table.add_column("exact", justify="right")
-    table.add_column("ended", justify="right")
-    for key, label in LABELS.items():
-        model = summary.get(key)
-        if model is None:
-            continue
+    table.add_column("model")
+    for heading in (*(DOMAIN_WORDS[domain] for domain in domains), "exact", "ended"):
+        table.add_column(heading, justify="right")
+    for key, model in models.items():
         mark = " *" if key == summary.get("best_prompt") else ""
         table.add_row(
-            f"{label}{mark}",
-            percent(model["in"]["macro_relation"]),
-            percent(model["out"]["macro_relation"]),
+            f"{LABELS[key]}{mark}",
+            *(percent(model[domain]["macro_relation"]) for domain in domains),
             _plain(model["in"]["exact"]),
             _plain(model["in"]["ended"]),
         )
     majority = summary.get("majority")
     if majority is not None:
-        table.add_row(
-            "most common answer", percent(majority["in"]), percent(majority["out"]), "–", "–"
-        )
+        shares = (percent(majority[domain]) for domain in domains)
+        table.add_row("most common answer", *shares, "–", "–")
     return table
 
 
@@ -87,9 +89,8 @@ def console_lines(summary: dict[str, Any]) -> list[str]:
     best, gain = summary.get("best_prompt"), summary.get("gain_over_best_prompt")
     if best is not None and gain is not None:
         lines.append(
-            f"* best prompt of the base on dev. Tuned minus that, paired, in points: "
-            f"in-domain {percent(gain['in'], sign=True)}, "
-            f"out-of-domain {percent(gain['out'], sign=True)}"
+            "* best prompt of the base on dev. Tuned minus that, paired, in points: "
+            f"{paired_words(gain)}"
         )
     names = {"base_to_tuned": "base* to tuned", "tuned_to_restored": "tuned to restored"}
     for key, words in names.items():
@@ -113,6 +114,16 @@ def transition_words(found: dict[str, Any]) -> str:
     return ", ".join(f"{state} {found[state]}" for state in ("kept", "lost", "gained", "never"))
 
 
+def paired_words(gain: dict[str, Any]) -> str:
+    """Write a difference for each domain that has one.
+
+    >>> paired_words({"in": {"value": 0.05, "low": -0.01, "high": 0.11, "n": 100}, "out": None})
+    'in-domain +5.0 (−1.0 to +11.0)'
+    """
+    found = (domain for domain in DOMAIN_WORDS if gain[domain] is not None)
+    return ", ".join(f"{DOMAIN_WORDS[each]} {percent(gain[each], sign=True)}" for each in found)
+
+
 def merged_words(summary: dict[str, Any]) -> str:
     """Write the groups of merged levels.
 
@@ -122,10 +133,10 @@ def merged_words(summary: dict[str, Any]) -> str:
     return " | ".join("+".join(map(str, group)) for group in summary["levels_merged"])
 
 
-def print_summary(summary: dict[str, Any], console: Console | None = None) -> None:
+def print_summary(summary: dict[str, Any], console: Console) -> None:
     """Print the table and its sentences."""
     lines = [Text(line) for line in console_lines(summary)]
-    (console or Console()).print(Group(console_table(summary), *lines))
+    console.print(Group(console_table(summary), *lines))
 
 
 def _plain(estimate: dict[str, Any] | None) -> str:

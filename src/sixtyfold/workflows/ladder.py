@@ -1,6 +1,6 @@
 """How many examples: train every set of a ladder and compare sizes.
 
-A ladder (`sixtyfold select --sizes 60,120,240 --replicas 3`) holds nested sets, several chains of
+A ladder (`sixtyfold select --size 60,120,240 --replicas 3`) holds nested sets, several chains of
 them. Every set is trained, asks the dev and test facts, and its checkpoint is removed. Then:
 
   1. Per size the learning rate of highest dev accuracy, tried on replica 0 (`--learning-rates`).
@@ -19,6 +19,7 @@ is an answer about sizes; the kept checkpoint was chosen on it (docs/decisions/0
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sixtyfold.core.accuracy import accuracy
-from sixtyfold.core.errors import BadInput
+from sixtyfold.core.errors import BadInput, IncompleteInput
 from sixtyfold.core.paired_tests import holm
 from sixtyfold.core.replicates import Replicated, replicated_difference
 from sixtyfold.core.stage import Finished, finished, open_stage
@@ -65,7 +66,7 @@ def run_ladder(spec: TuningSpec) -> Finished:
     Raises:
         BadInput: `--selection` is no ladder, a size is not in it, or it has too few replicas.
     """
-    ladder = finished(spec.selection, "select-ladder")
+    ladder = _ladder(spec.selection)
     sets = wanted_sets(ladder.table("ladder"), spec)
     facts = questions(spec, ("dev", "test"))
     with open_stage("tune-ladder", spec, inputs_of(spec, ladder)) as stage:
@@ -103,9 +104,23 @@ def run_ladder(spec: TuningSpec) -> Finished:
         return stage.finish({"ladder": table.height, "answers": answers.height})
 
 
+def _ladder(selection: Path) -> Finished:
+    """Open a ladder of training sets.
+
+    Raises:
+        IncompleteInput: it is none, or not finished.
+    """
+    if (selection / "selection.parquet").is_file():
+        raise IncompleteInput(
+            f"--ladder was given and {selection} holds one training set; 'sixtyfold select' writes "
+            "several with --size 60,120,240"
+        )
+    return finished(selection, "select-ladder")
+
+
 def plan_ladder(spec: TuningSpec) -> dict[str, Any]:
     """Return what a ladder would do, without doing it; raises what `run_ladder` raises."""
-    sets = wanted_sets(finished(spec.selection, "select-ladder").table("ladder"), spec)
+    sets = wanted_sets(_ladder(spec.selection).table("ladder"), spec)
     asked = questions(spec, ("dev", "test")).height
     sizes = sets["size"].unique()
     trainings = sets.height + len(sizes) * (len(spec.rates) - 1)

@@ -11,7 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from sixtyfold.core.atomic_files import write_json
+from sixtyfold.core.errors import BadInput
 from sixtyfold.core.models import load_tokenizer, model_directory, resolve_device
 from sixtyfold.core.prompts import PromptOptions, question_ids
 from sixtyfold.sources.build import build as build_facts
@@ -70,6 +73,32 @@ def run(spec: RunSpec, announce: Callable[[str], None] = lambda _: None) -> dict
     return summary
 
 
+def facts_of(spec: RunSpec) -> FactsBuildSpec:
+    """Return the options with which a run takes its facts."""
+    return FactsBuildSpec(
+        out=spec.out / "facts",
+        facts=spec.facts,
+        train=spec.train,
+        dev=spec.dev,
+        test=spec.test,
+        seed=spec.seed,
+    )
+
+
+def check_size(facts: pl.DataFrame, spec: RunSpec) -> None:
+    """Refuse a training set that is larger than the facts it could be chosen from.
+
+    Raises:
+        BadInput: it is.
+    """
+    there = facts.filter(split="train").height
+    if spec.size > there:
+        raise BadInput(
+            f"--size {spec.size} was given and there are {there} training facts in domain "
+            f"(--train {spec.train} at most); lower --size, or give more questions"
+        )
+
+
 class _Steps:
     """The steps of one run and their directories."""
 
@@ -94,16 +123,8 @@ class _Steps:
         """Sample facts, probe them and choose the training set."""
         spec = self.spec
         with self.timed("facts"):
-            build_facts(
-                FactsBuildSpec(
-                    out=self.at("facts"),
-                    facts=spec.facts,
-                    train=spec.train,
-                    dev=spec.dev,
-                    test=spec.test,
-                    seed=spec.seed,
-                )
-            )
+            facts = build_facts(facts_of(spec)).table("facts")
+            check_size(facts, spec)
         with self.timed("probe"):
             probe(
                 ProbeSpec(

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from sixtyfold.core.accuracy import accuracy
-from sixtyfold.core.errors import BadInput
+from sixtyfold.core.errors import BadInput, IncompleteInput
 from sixtyfold.core.models import model_directory, model_fingerprint, release_model
 from sixtyfold.core.stage import Finished, StageDirectory, finished, open_stage
 from sixtyfold.sources.open import open_facts
@@ -40,6 +40,7 @@ def run(spec: TuningSpec) -> Finished:
         BadInput: see the stage; there are no dev facts to choose on; a size is not in the ladder.
         SixtyfoldError: a training was not what was asked for.
     """
+    _check_one_set(spec)
     if spec.ladder is None and len(spec.rates) == 1:
         return _tune(spec.with_rate(spec.rates[0]))
     refuse_several_processes(spec)
@@ -56,6 +57,7 @@ def plan(spec: TuningSpec) -> dict[str, Any]:
         from sixtyfold.workflows.ladder import plan_ladder
 
         return plan_ladder(spec)
+    _check_one_set(spec)
     one = tune.plan(spec.stage(learning_rate=spec.rates[0]))
     if spec.watch is not None:
         own = watch_options(spec)
@@ -75,6 +77,16 @@ def plan(spec: TuningSpec) -> dict[str, Any]:
         "questions": len(spec.rates) * asked,
         "estimated_seconds": one["estimated_seconds"] * trainings,
     }
+
+
+def _check_one_set(spec: TuningSpec) -> None:
+    """Refuse a ladder of training sets where one set is tuned on."""
+    if spec.ladder is None and (spec.selection / "ladder.parquet").is_file():
+        one = finished(spec.selection, "select-ladder").table("ladder")["path"][0]
+        raise IncompleteInput(
+            f"{spec.selection} holds several training sets; add --ladder all, or give one of "
+            f"them: --selection {spec.selection / one}"
+        )
 
 
 def refuse_several_processes(spec: TuningSpec) -> None:

@@ -47,12 +47,12 @@ def test_says_what_was_put_back_and_from_what(tmp_path: Path) -> None:
     assert "No licence was found for `tuned` and `base`" in found.text
 
 
-def test_licences_of_both_are_told_and_the_tuned_ones_holds(tmp_path: Path) -> None:
+def test_licences_of_both_are_told_and_none_is_claimed(tmp_path: Path) -> None:
     write_pair(tmp_path)
     (tmp_path / "base" / "README.md").write_text("---\nlicense: gemma\n---\n")
     (tmp_path / "tuned" / "README.md").write_text("---\nlicense: mit\nbase_model: own/base\n---\n")
     found = card(restored(tmp_path))
-    assert (found.data.license, found.data.base_model) == ("mit", "own/base")
+    assert (found.data.license, found.data.base_model) == (None, "own/base")
     assert "`mit` of `tuned`; `gemma` of `base`" in found.text
 
 

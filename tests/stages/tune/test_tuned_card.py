@@ -144,5 +144,21 @@ def test_an_adapter_has_a_card_of_its_own(planted: Path, selected: Path, tmp_pat
     card = ModelCard.load(done.path / "adapter" / "README.md")
     assert card.data.library_name == "peft"
     assert "A LoRA of rank 2" in card.text
+    assert "from_pretrained('BASE')" in card.text
     assert str(planted.parent) not in card.content
     assert "LoRA of rank 2 was trained and merged" in (done.path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("own", "where"), [(True, "owner/parent"), (False, "BASE")])
+def test_an_adapter_is_loaded_on_the_weights_it_was_trained_on(
+    own: bool, where: str, tmp_path: Path
+) -> None:
+    from sixtyfold.core.model_origin import Origin
+    from sixtyfold.stages.tune.card import write_adapter_card
+
+    base = Origin("owner/parent" if own else "mine", "owner/parent", {}, "f0")
+    spec = TuneSpec.parse({"selection": tmp_path, "lora_rank": 2, "out": tmp_path / "t"})
+    write_adapter_card(tmp_path, spec, base)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert f"AutoModelForCausalLM.from_pretrained({where!r})" in card.text
+    assert (card.data.base_model, card.data.base_model_relation) == ("owner/parent", "adapter")

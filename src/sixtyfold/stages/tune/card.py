@@ -82,11 +82,14 @@ def write_tuned_card(
 
 def write_adapter_card(folder: Path, spec: TuneSpec, base: Origin) -> None:
     """Write the README of the LoRA that is kept beside the merged model."""
+    # The weights of a local model are not those of the model on the hub that it comes from.
+    where = base.name if base.name == base.hub_id else "BASE"
+    words = [] if where == base.name else ["BASE is the directory of the model named above."]
     loaded = [
         "from peft import PeftModel",
         "from transformers import AutoModelForCausalLM",
         "",
-        f"base = AutoModelForCausalLM.from_pretrained({place(base.hub_id or '', 'BASE')!r})",
+        f"base = AutoModelForCausalLM.from_pretrained({where!r})",
         'model = PeftModel.from_pretrained(base, ".")  # this directory',
     ]
     about = f"A LoRA of rank {spec.lora_rank} for {origin_words(base)}, trained with sixtyfold."
@@ -98,7 +101,7 @@ def write_adapter_card(folder: Path, spec: TuneSpec, base: Origin) -> None:
             about=[about, more, licence_words([base])],
             origins=[base],
             tags=["sft", "lora"],
-            sections=[Section("How to load", [fenced("python", "\n".join(loaded))])],
+            sections=[Section("How to load", [*words, fenced("python", "\n".join(loaded))])],
             is_adapter=True,
         ),
     )
