@@ -22,7 +22,7 @@ MEASURES = {
 """Measures that are drawn over the size, where a study has them, and what their axis says."""
 
 WHOLE = pl.col("part").is_null() | (pl.col("part") == "all all")
-"""Numbers that are of no part: drift calls the whole of its facts `all`."""
+"""Numbers that are of no part; numbers of drift in older stores call the whole `all all`."""
 
 _CELL = ("study", "grid", "model", "seed", "size", "levels", "learning_rate", "options")
 _SERIES = ("model", "grid", "levels", "options")

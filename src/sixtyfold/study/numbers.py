@@ -108,7 +108,7 @@ def _compare(result: Finished) -> Iterator[Number]:
 
 def _drift(result: Finished) -> Iterator[Number]:
     for row in result.table("drift_summary").iter_rows(named=True):
-        part = None if row["group"] is None else f"{row['split']} {row['group']}"
+        part = None if row["split"] == "all" else f"{row['split']} {row['group']}"
         bounds = (row["mean"], row["low"], row["high"], row["n"])
         yield Number(row["measure"], *bounds, part=part)
 

@@ -58,6 +58,9 @@ def concentration_table(concentration: pl.DataFrame, changes: dict[str, Any]) ->
     zeros = _share_near_zero(changes) > _VISIBLE
     shown = ["relative", *(["nonzero-base relative"] if zeros else []), "absolute", BF16_MEASURE]
     rows = concentration.filter(pl.col("measure").is_in(shown))
+    # Shuffling leaves the sizes of the changes as they are.
+    by_size = pl.col("measure") == "absolute"
+    rows = rows.with_columns(null_permutation=pl.when(~by_size).then("null_permutation"))
     return pl.DataFrame(
         {
             "ranked by": [NAMES[each] for each in rows["measure"]],
@@ -259,7 +262,7 @@ def _one(share: float | None, digits: int) -> str:
 
 
 def _percents(shares: pl.Series, digits: int = 1) -> list[str]:
-    return [_one(share, digits) for share in shares]
+    return ["–" if share is None else _one(share, digits) for share in shares]
 
 
 def _small(values: pl.Series) -> list[str]:
