@@ -52,7 +52,9 @@ def test_a_snapshot_in_the_hubs_cache_is_known(tmp_path: Path) -> None:
         ("license: mit", {}, {"license": "mit"}),
         ("tags: [x]", {"license": "bsd-3-clause"}, {"license": "bsd-3-clause"}),
         ("tags: [x]", {}, {}),
-        ("license: [mit, apache-2.0]", {}, {}),
+        ("license: [mit, apache-2.0]", {}, {"license": "other", "license_name": "mit-apache-2.0"}),
+        ("license: [mit]", {}, {"license": "mit"}),
+        ("license: [1, mit]", {}, {}),
         (
             "license: other\nlicense_name: own\nlicense_link: https://example.org/licence",
             {},

@@ -117,9 +117,12 @@ def _cached_id(directory: Path) -> str | None:
 def _licence(header: Mapping[str, Any], directory: Path, own: str | None) -> dict[str, str]:
     """Return the licence as the card states it, else as `config.json` does.
 
-    The hub takes its own short names of licences. Any other is `other` with a name, and a link.
+    The hub takes its own short names of licences. Any other is `other` with a name, and a link; so
+    are several at once, whose names are joined.
     """
     stated = header.get("license")
+    if isinstance(stated, list) and stated and all(isinstance(each, str) for each in stated):
+        stated = " ".join(stated)
     if not isinstance(stated, str):
         stated, header = _stated_in_config(directory), {}
     if not stated.strip():
