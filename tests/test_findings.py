@@ -117,3 +117,15 @@ def test_the_page_is_what_its_data_say(findings: ModuleType) -> None:
 def test_nothing_is_too_small_to_be_told_that_is_not_in_points(page: Any) -> None:
     assert page.change(row(0.001, -0.002, 0.004), "+") == "0.001 (-0.002 to 0.004) | cannot tell"
     assert page.change(row(0.003, 0.002, 0.004), "+") == "0.003 (0.002 to 0.004) | holds"
+
+
+def test_single_numbers_tell_their_queries_once(page: Any) -> None:
+    first, second = row(0.03, 0.01, 0.05), row(0.5, 0.4, 0.6)
+    page.claimed(first, "-")
+    page.claimed(first, "-")
+    page.change(second, "+")
+    told = page.queries()
+    assert told.count(f"`{first}`") == told.count(f"`{second}`") == 1
+    assert "queries</summary>" in told
+    page.points(second)
+    assert first not in page.queries()

@@ -116,6 +116,7 @@ class Page:
         for path in sorted(DATA.glob("*.parquet")):
             name = path.stem.replace("-", "_")
             self.database.execute(f"create view {name} as from read_parquet('{path}')")
+        self.asked: list[str] = []
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         """Return the rows of a query."""
@@ -142,6 +143,7 @@ class Page:
 
     def points(self, query: str) -> str:
         """Return `+2.2 (+0.2 to +4.3)` of a row with value, low and high."""
+        self.asked.append(query)
         return _signed(self.one(query))
 
     def table(self, query: str, **formats: str) -> str:
@@ -196,7 +198,13 @@ class Page:
 
     def change(self, query: str, claimed: str) -> str:
         """Return what `claimed` does, of a difference that is not in points."""
+        self.asked.append(query)
         return f"{_as_it_is(self.one(query))} | {self.sign(query, claimed, margin=0)}"
+
+    def queries(self) -> str:
+        """Return the queries of single numbers since the last call, folded, each once."""
+        told, self.asked = list(dict.fromkeys(self.asked)), []
+        return _folded(told)
 
     def _some(self, query: str) -> list[dict[str, Any]]:
         rows = self.rows(query)
@@ -236,14 +244,14 @@ class Page:
 
 def _markdown(names: Sequence[str], cells: Sequence[Sequence[str]], query: str) -> str:
     lines = [names, ["---"] * len(names), *cells]
-    told = " ".join(query.split())
-    return "\n".join(
-        [
-            *("| " + " | ".join(line) + " |" for line in lines),
-            "",
-            f'<details markdown="1"><summary>query</summary>\n\n`{told}`\n</details>',
-        ]
-    )
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{text}\n\n{_folded([query])}"
+
+
+def _folded(queries: Sequence[str]) -> str:
+    told = "\n\n".join(f"`{' '.join(each.split())}`" for each in queries)
+    name = "query" if len(queries) == 1 else "queries"
+    return f'<details markdown="1"><summary>{name}</summary>\n\n{told}\n</details>'
 
 
 def _in_order(head: str) -> tuple[float, str]:
