@@ -92,3 +92,20 @@ def test_jobs_of_other_sizes_and_models_are_of_another_kind() -> None:
 def test_supply_is_told_of_every_set_that_can_be_looked_at(tmp_path: Path) -> None:
     found = supply(LocalStore(tmp_path / "store"), planned(grids=[{"name": "g"}]), set())
     assert found == ["levels are not known before the probe is done"]
+
+
+def test_a_grid_has_seeds_of_its_own_and_shares_trainings() -> None:
+    grids = [{"name": "few"}, {"name": "many", "seeds": [1, 0, 5]}]
+    found = planned(seeds=[0, 1], grids=grids)
+    trained = {
+        (cell.labels["grid"], cell.labels["seed"]): cell.jobs["tune"]
+        for cell in found.cells
+        if "tune" in cell.jobs
+    }
+    assert [seed for name, seed in trained if name == "few"] == [0, 1]
+    assert [seed for name, seed in trained if name == "many"] == [1, 0, 5]
+    assert trained["few", 1] == trained["many", 1]
+    assert len(set(trained.values())) == 3
+    for seeds in ([], [3, 3]):
+        with pytest.raises(ValueError, match="one or more different whole numbers"):
+            planned(grids=[{"name": "none", "seeds": seeds}])

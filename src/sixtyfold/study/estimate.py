@@ -246,11 +246,12 @@ def _checkpoint_gigabytes(study: StudyFile, plan: Plan) -> float:
     )
     at_once = len(tuned)
     if not study.keep_checkpoints:
-        values = [
-            len(value) if isinstance(value := grid.tune.get(grid.choose or ""), list) else 1
+        trained = [
+            len(study.seeds_of(grid))
+            * (len(value) if isinstance(value := grid.tune.get(grid.choose or ""), list) else 1)
             for grid in study.grids
         ]
-        at_once = min(at_once, len(study.seeds) * max(values))
+        at_once = min(at_once, max(trained))
     return round(at_once * largest * _BYTES_PER_WEIGHT / 1e9, 1)
 
 

@@ -72,6 +72,12 @@ class Resources(Spec):
     """Bytes; not counted without it."""
 
 
+def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError("allowed: one or more different whole numbers")
+    return seeds
+
+
 class Grid(Spec):
     """Trainings: the product of the axes in `select` and `tune`, for every model and seed."""
 
@@ -88,6 +94,9 @@ class Grid(Spec):
     """An axis of `tune` whose best value, by mean dev accuracy over the seeds, is chosen for each
     combination of the others. Only the chosen trainings are asked on test and looked into."""
 
+    seeds: tuple[int, ...] | None = None
+    """Seeds in the place of the study's: what trains fast can be repeated more often."""
+
     without: tuple[Options, ...] = ()
     """Combinations to leave out: those that agree with all the options named in one entry."""
 
@@ -103,6 +112,11 @@ class Grid(Spec):
     search: tuple[Options, ...] | None = None
     """With options of `sixtyfold search`: search repairs of every (chosen) training. A list is
     several searches, called search, search-2, ... in results."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _different_seeds(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        return value if value is None else _different(value)
 
     @field_validator("search", mode="before")
     @classmethod
@@ -223,7 +237,7 @@ class StudyFile(Spec):
     """Options of `sixtyfold evaluate`, for base and tuned models alike."""
 
     seeds: tuple[int, ...] = (0,)
-    """Seeds of the choice of examples and of the training, together."""
+    """Seeds of the choice of examples and of the training, together. A grid may have its own."""
 
     grids: tuple[Grid, ...] = ()
     """Trainings."""
@@ -234,6 +248,10 @@ class StudyFile(Spec):
     resources: dict[str, Resources] = Field(default_factory=dict)
     """For Ray: stage to cpus, gpus and memory (bytes) of one of its jobs; `all` for the others."""
 
+    def seeds_of(self, grid: Grid) -> tuple[int, ...]:
+        """Return the seeds that a grid is trained with."""
+        return grid.seeds or self.seeds
+
     @field_validator("models", mode="before")
     @classmethod
     def _models_by_reference(cls, value: Any) -> Any:
@@ -243,9 +261,7 @@ class StudyFile(Spec):
     @field_validator("seeds")
     @classmethod
     def _different_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if not value or len(set(value)) < len(value):
-            raise ValueError("allowed: one or more different whole numbers")
-        return value
+        return _different(value)
 
     @model_validator(mode="after")
     def _sections_are_known(self) -> Self:

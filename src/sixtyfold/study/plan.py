@@ -204,7 +204,7 @@ class _Planner:
     def trainings(self, around: _Around, grid: Grid, select: Options, tune: Options) -> list[Cell]:
         """Add selection, training and dev answers of one combination, for every seed."""
         cells = []
-        for seed in self.study.seeds:
+        for seed in self.study.seeds_of(grid):
             chosen = self.add(
                 "select",
                 {**select, "seed": seed},
