@@ -161,6 +161,20 @@ def test_devices_and_formats(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_dtype("auto", "cpu") == torch.float32
 
 
+@pytest.mark.parametrize(
+    ("about_cpu", "fast"),
+    [
+        ("vendor_id : GenuineIntel\nflags : avx512f avx512_bf16 amx_bf16 amx_tile", True),
+        ("vendor_id : GenuineIntel\nflags : avx512f avx512_bf16", False),
+        ("vendor_id : AuthenticAMD\nflags : avx512f avx512_bf16", True),
+        ("vendor_id : AuthenticAMD\nflags : avx2", False),
+        ("Features : asimd bf16 i8mm", True),
+    ],
+)
+def test_bfloat16_is_taken_where_it_is_faster(about_cpu: str, fast: bool) -> None:
+    assert models._favours_bfloat16(about_cpu) is fast
+
+
 def test_four_bit_needs_a_gpu(copy: Path) -> None:
     with pytest.raises(BadInput, match=r"--load-in-4bit needs a CUDA GPU and bitsandbytes"):
         load_model(str(copy), ModelOptions(load_in_4bit=True, device="cpu"))
