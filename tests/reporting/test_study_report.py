@@ -10,6 +10,7 @@ import pytest
 from made_up_study import Grid, Truth, build_study, write_study
 from sixtyfold.core.accuracy import accuracy
 from sixtyfold.core.errors import BadInput
+from sixtyfold.core.fingerprint import file_sha256
 from sixtyfold.reporting.advice import DO
 from sixtyfold.reporting.packed import unpacked
 from sixtyfold.reporting.page import Page, Section
@@ -17,7 +18,7 @@ from sixtyfold.reporting.run import run as run_report
 from sixtyfold.reporting.spec import ReportSpec
 from sixtyfold.reporting.study_report import study_page
 from sixtyfold.reporting.study_results import StudyResults, read_study_results
-from sixtyfold.reporting.study_tables import repaired
+from sixtyfold.reporting.study_tables import Repairs, repaired
 from sixtyfold.reporting.study_words import way_words
 from sixtyfold.study.any_store import StoredTable
 from sixtyfold.study.open_store import open_store
@@ -224,9 +225,27 @@ def test_repairs_are_drawn_in_points_without_the_untuned_model(page: Page, store
          "high": 0.0, "p": 0.04, "p_holm": 0.08, "replicas": 2, "facts": 40}
         for arm in ("base", "relative")
     ])  # fmt: skip
-    (figure,) = repaired(arms).figures
+    (figure,) = repaired(Repairs(arms)).figures
     assert [row["way"] for row in figure.chart["data"]["values"]] == ["relative · all"]
     assert [row[0] for row in figure.data.rows] == ["base · all", "relative · all"]
+
+
+def test_searches_that_cannot_be_taken_together_are_named_and_left_out(tmp_path: Path) -> None:
+    grid = Grid(sizes=(60,), levels=("natural", "0"), search=True)
+    root = build_study(tmp_path / "s", facts=100, grid=grid)
+    cells = pl.read_parquet(cells_of(root)).filter(pl.col("role") == "search")
+    other = cells.filter(levels="0")["key"][0]
+    path = root / "results" / "search" / other / "manifest.json"
+    record = root / "records" / f"{other}.json"
+    before = file_sha256(path)
+    path.write_text(path.read_text().replace('"split": "test"', '"split": "last"'))
+    record.write_text(record.read_text().replace(before, file_sha256(path)))
+    section = part(study_page(str(root), None)[1], "repaired")
+    assert section.text[1].startswith("Left out, ")
+    assert "level 0" in section.text[1]
+    assert "was searched with another split" in section.text[1]
+    ways = {row["way"] for row in section.figures[0].chart["data"]["values"]}
+    assert all("natural" in way for way in ways)
 
 
 def test_heat_map_is_train_by_test_level(page: Page) -> None:

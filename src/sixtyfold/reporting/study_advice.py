@@ -28,7 +28,7 @@ def what_next(study: StudyResults, repairs: pl.DataFrame) -> Section:
 
     Args:
         study: the study.
-        repairs: what `read_repairs` returned.
+        repairs: the arms that `read_repairs` returned.
     """
     title = "What to do next"
     effects = [*_sizes(study), *_levels(study), *_tuned(study), *_repairs(repairs)]

@@ -41,7 +41,7 @@ def study_page(store: str, name: str | None) -> tuple[str, Page]:
         sections=[
             *(build(study) for build in (asked, sizes, levels, gained, moved)),
             repaired(repairs),
-            what_next(study, repairs),
+            what_next(study, repairs.arms),
             everything(study),
             _repeat(study),
         ],

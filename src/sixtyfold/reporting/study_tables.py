@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import polars as pl
 
+from sixtyfold.core.errors import BadInput
 from sixtyfold.core.levels import LEVELS
 from sixtyfold.core.stage import Finished
 from sixtyfold.reporting.packed import MOST_BYTES, Cells, packed_within
@@ -33,19 +35,28 @@ _NUMBERS = ("grid", "model", "seed", "size", "levels", "learning_rate", "options
             "measure", "domain", "split", "part", "value", "low", "high", "n")  # fmt: skip
 
 
-def repaired(repairs: pl.DataFrame) -> Section:
-    """What putting weights back did, the seeds of a training taken together.
+class Repairs(NamedTuple):
+    """The searches of a study over its seeds.
 
-    Args:
-        repairs: what `read_repairs` returned.
+    arms: the columns of `search_replicas.over_replicas`, and `model`, `way` and `trained on` (words
+        without and with the model), `search` (role); no row where there is none.
+    apart: a line for every training whose searches cannot be taken together.
     """
+
+    arms: pl.DataFrame
+    apart: Sequence[str] = ()
+
+
+def repaired(found: Repairs) -> Section:
+    """What putting weights back did, the seeds of a training taken together."""
     title = "What the repairs did"
+    repairs = found.arms
     if repairs.is_empty():
         missing = (
             "Not in this study: no search with a test of at least two seeds of one training "
             "('search: {}' in a grid asks for one)."
         )
-        return Section("repaired", title, missing=missing)
+        return Section("repaired", title, missing=" ".join(found.apart) or missing)
     figures = [
         _repairs(number, model, rows, several=repairs["model"].n_unique() > 1)
         for number, ((model,), rows) in enumerate(
@@ -67,7 +78,8 @@ def repaired(repairs: pl.DataFrame) -> Section:
     filters = ("trained on", "domain", "reference", "arm")
     packed = packed_within(lambda _: columns, filters, _SHARE)
     long = LongTable("all-repairs", "All repairs, in percent and points", packed.text)
-    return Section("repaired", title, [REPAIRS_EXPLAINED], figures=figures, long_tables=[long])
+    text = [REPAIRS_EXPLAINED, *found.apart]
+    return Section("repaired", title, text, figures=figures, long_tables=[long])
 
 
 def _repairs(number: int, model: Any, repairs: pl.DataFrame, *, several: bool) -> Figure:
@@ -96,14 +108,9 @@ def _repairs(number: int, model: Any, repairs: pl.DataFrame, *, several: bool) -
     return Figure(f"repairs-{number}", caption + cut_words(drawn), chart, table)
 
 
-def read_repairs(study: StudyResults) -> pl.DataFrame:
-    """Return the arms of all searches over the seeds; no row where there are none.
-
-    Returns:
-        the columns of `search_replicas.over_replicas`, and `model`, `way` and `trained on` (words
-        without and with the model), `search` (role).
-    """
-    found = []
+def read_repairs(study: StudyResults) -> Repairs:
+    """Return the arms of all searches over the seeds."""
+    found, apart = [], []
     searched = [way for way in study.ways if any(role.startswith("search") for role in way.jobs)]
     for way in searched:
         for role in sorted(role for role in way.jobs if role.startswith("search")):
@@ -118,8 +125,12 @@ def read_repairs(study: StudyResults) -> pl.DataFrame:
                     "search": role,
                 }
                 columns = [pl.lit(value).alias(name) for name, value in words.items()]
-                found.append(over_replicas(searches).select(*columns, pl.all()))
-    return pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame()
+                try:
+                    found.append(over_replicas(searches).select(*columns, pl.all()))
+                except BadInput as error:
+                    apart.append(f"Left out, {words['trained on']} ({role}): {error}.")
+    arms = pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame()
+    return Repairs(arms, apart)
 
 
 def _searches(study: StudyResults, way: Way, role: str) -> list[Finished]:
