@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -112,6 +113,22 @@ def test_what_is_written_across_is_in_order(page: Any) -> None:
 
 def test_the_page_is_what_its_data_say(findings: ModuleType) -> None:
     assert findings.PAGE.read_text(encoding="utf-8") == findings.page()
+
+
+def test_guides_quote_numbers_that_are_on_the_page(findings: ModuleType) -> None:
+    def numbers(text: str) -> set[str]:
+        return set(re.findall(r"\d+\.\d+", re.sub(r"\[.*?\]\(.*?\)", "", text)))
+
+    page = numbers(findings.PAGE.read_text(encoding="utf-8"))
+    quoting = [
+        (guide.name, paragraph)
+        for guide in (findings.PAGE.parent / "guides").glob("*.md")
+        for paragraph in guide.read_text(encoding="utf-8").split("\n\n")
+        if "(../findings.md" in paragraph and numbers(paragraph)
+    ]
+    assert {name for name, _ in quoting} >= {"drop.md", "how-many.md"}
+    for name, paragraph in quoting:
+        assert numbers(paragraph) <= page, name
 
 
 def test_nothing_is_too_small_to_be_told_that_is_not_in_points(page: Any) -> None:
