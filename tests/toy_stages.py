@@ -15,6 +15,7 @@ import polars as pl
 
 from sixtyfold.core.accuracy import ANSWERS_SCHEMA
 from sixtyfold.core.atomic_files import read_json
+from sixtyfold.core.errors import BadInput
 from sixtyfold.core.stage import Finished, finished, open_stage
 from sixtyfold.study import stages
 
@@ -99,6 +100,10 @@ def drift(spec: Any) -> Finished:
             "high": [0.2], "n": [FACTS]}  # fmt: skip
     schema = {"group": pl.String}
     return _write("drift", spec, {"drift_summary": pl.DataFrame(rows, schema_overrides=schema)})
+
+
+def failing(spec: Any) -> Finished:
+    raise BadInput(f"{spec.out} is not to be")
 
 
 def diff(spec: Any) -> Finished:

@@ -12,8 +12,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 import toy_stages
 from sixtyfold.console_study import show_status
-from sixtyfold.core.errors import BadInput
+from sixtyfold.core.errors import BadInput, SixtyfoldError
 from sixtyfold.study import run as study_run
+from sixtyfold.study import stages
 from sixtyfold.study.any_store import Store
 from sixtyfold.study.clean import removed, unneeded
 from sixtyfold.study.jobs import Job, Place
@@ -120,6 +121,25 @@ def test_what_one_study_keeps_no_other_removes(url: str, tmp_path: Path) -> None
     assert sum(store.holds_weights(job) for job in trainings(more)) == len(trainings(kept)) == 1
     ran(written(keeping, url, [4], name="a"))  # it keeps nothing any more
     assert not any(open_store(url).holds_weights(job) for job in trainings(more))
+
+
+def test_what_an_unfinished_study_still_reads_no_other_removes(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drift = stages.STAGES["drift"]
+    unfinished = written(tmp_path / "a.yaml", url, [4, 8], name="a")
+    with monkeypatch.context() as patched:
+        patched.setitem(stages.STAGES, "drift", drift._replace(function="toy_stages:failing"))
+        with pytest.raises(SixtyfoldError, match="failed"):
+            ran(unfinished)
+    grids = [{"name": "g", "select": {"size": [4, 12]}}]
+    other, _ = ran(written(tmp_path / "b.yaml", url, [], name="b", grids=grids))
+    left = [job.key for job in trainings(other) if open_store(url).holds_weights(job)]
+    jobs, said = ran(unfinished)
+    assert {job.key for job in trainings(jobs)} & {job.key for job in trainings(other)} == {*left}
+    assert len(left) == 1
+    assert not [line for line in said if " tune: " in line]
+    assert not any(open_store(url).holds_weights(job) for job in trainings(jobs))
 
 
 def half_removed(url: str, store: Store, job: Job) -> None:

@@ -10,15 +10,20 @@ import socket
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import polars as pl
+
 from sixtyfold.core.errors import BadInput
 from sixtyfold.core.facts import read_table
 from sixtyfold.study.any_store import Store
 from sixtyfold.study.file import StudyFile
 from sixtyfold.study.plan import Plan
 from sixtyfold.study.reading import read_study
+from sixtyfold.study.stages import MAKES_WEIGHTS
 
 _BEFORE_CHOICES = ("probe", "tune", "dev")
 """Roles that a plan has whatever is chosen."""
+_OF_RESULTS = ("role", "stage", "key")
+"""Columns of the cells that say which result a row is; the others say which cell it is of."""
 
 
 class Earlier(NamedTuple):
@@ -78,18 +83,22 @@ def refuse_other(store: Store, study: StudyFile, plan: Plan, file: Path) -> None
 
 
 def kept_by_others(store: Store, name: str) -> set[str]:
-    """Return the keys of trainings whose weights another study of the store keeps."""
-    keeping = {
-        each
-        for each, definition in store.definitions().items()
-        if each != name and _values(definition).get("keep_checkpoints")
-    }
-    return {
-        key
-        for cells in (store.cells_files() if keeping else ())
-        if cells.parent.name in keeping
-        for key in read_table(cells)["key"]
-    }
+    """Return the keys of trainings whose weights another study of the store keeps or still reads.
+
+    A study still reads the trainings of a cell until all results of the cell are there. What it
+    asks for only once its learning rates are chosen is not known here.
+    """
+    definitions, recorded = store.definitions(), store.recorded()
+    kept: set[str] = set()
+    for file in store.cells_files():
+        if file.parent.name == name:
+            continue
+        cells = read_table(file)
+        if not _values(definitions.get(file.parent.name, {})).get("keep_checkpoints"):
+            labels = [each for each in cells.columns if each not in _OF_RESULTS]
+            cells = cells.filter(~pl.col("key").is_in(recorded).all().over(labels))
+        kept |= set(cells.filter(pl.col("stage").is_in(MAKES_WEIGHTS))["key"])
+    return kept
 
 
 def _earlier(store: Store, study: StudyFile, plan: Plan) -> Earlier | None:

@@ -212,11 +212,11 @@ class _Drive:
         """Remove checkpoints that no job of the plan, no open choice and no other study keeps."""
         if self.study.keep_checkpoints:
             return
-        for key in keys:
-            job = self.plan.jobs.get(key)
-            if job is None or not self.has_served(job) or not self.store.holds_weights(job):
-                continue
-            if key not in kept_by_others(self.store, self.study.name):
+        jobs = [self.plan.jobs[key] for key in keys if key in self.plan.jobs]
+        served = [job for job in jobs if self.has_served(job) and self.store.holds_weights(job)]
+        kept = kept_by_others(self.store, self.study.name) if served else set()
+        for job in served:
+            if job.key not in kept:
                 self.store.drop_weights(job)
 
     def has_served(self, job: Job) -> bool:
