@@ -234,12 +234,12 @@ class Page:
         """Say whether nothing is better by `MARGIN` than what the others are compared with.
 
         Args:
-            query: rows with value, low, high and p_holm, each the difference of a larger set.
+            query: rows with value, low and high, each the difference of a larger set.
         """
-        rows = self.rows(query)
-        if any(row["value"] > 0 and row["p_holm"] < 0.05 for row in rows):
+        rows = self._some(query)
+        if any(row["low"] > MARGIN for row in rows):
             return "does not hold"
-        return "holds" if rows and all(row["high"] < MARGIN for row in rows) else "cannot tell"
+        return "holds" if all(row["high"] < MARGIN for row in rows) else "cannot tell"
 
 
 def _markdown(names: Sequence[str], cells: Sequence[Sequence[str]], query: str) -> str:
