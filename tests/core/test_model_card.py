@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +16,6 @@ from sixtyfold.core.model_card import (
     Number,
     Section,
     code,
-    command,
     fenced,
     licence_words,
     listed,
@@ -216,29 +214,3 @@ def test_numbers_go_to_the_end_of_a_card_that_has_no_place_for_them(tmp_path: Pa
     (tmp_path / "README.md").write_text("---\ntags: [sixtyfold]\n---\nSome words.\n")
     put_numbers(tmp_path, [Number("this model", "in", "test", 0.5, 0.4, 0.6, 9)], ["How."], "x")
     assert ModelCard.load(tmp_path / "README.md").text.startswith("Some words.\n\n## Numbers\n")
-
-
-def test_a_command_can_be_given_to_a_shell() -> None:
-    recorded = {
-        "facts": "/home/me/facts.csv", "probe": None, "levels": "0:.1,4:.9", "seed": 0,
-        "system_prompt": "It's\n`now`", "quiet": False, "keep": True, "top": [1.0, 3.0],
-    }  # fmt: skip
-    text = command("select", recorded, {"facts": "FACTS", "probe": "PROBE", "out": "OUT"})
-    assert "/home" not in text
-    assert max(len(line) for line in text.splitlines()) <= 92
-    words = shlex.split(text.replace("\\\n", "").replace("$'", "'").replace("\\'", "’"))
-    assert words == [
-        "sixtyfold", "select", "--facts", "FACTS", "--out", "OUT", "--levels", "0:.1,4:.9",
-        "--seed", "0", "--system-prompt", "It’s\\U0000000A`now`", "--keep", "--top", "1.0", "3.0",
-    ]  # fmt: skip
-
-
-def test_a_command_with_control_characters_means_the_same_to_bash(tmp_path: Path) -> None:
-    import subprocess
-
-    given = "It's\ta \\ \x1b[31m é \n$(id) `id`"
-    text = command("tune", {"system_prompt": given}, {})
-    script = text.replace("\\\n", "").replace("sixtyfold tune", "printf %s")
-    script = script.replace("--system-prompt", "")
-    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
-    assert done.stdout.decode() == given

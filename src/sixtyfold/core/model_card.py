@@ -8,7 +8,6 @@ places of this machine.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 NUMBERS = "Numbers"
 _LONGEST_NAME = 120
-_LINE = 92  # columns of a command
 _VERSIONS = ("sixtyfold", "torch", "transformers", "trl", "peft")
 _QUESTION = "What is the capital of France?"
 
@@ -200,40 +198,6 @@ def loading(prompt: PromptOptions | None, *, trust_remote_code: bool = False) ->
     return [how, fenced("python", "\n".join(lines))]
 
 
-def command(name: str, recorded: Mapping[str, Any], places: Mapping[str, str]) -> str:
-    r"""Return the command line that repeats a stage.
-
-    Args:
-        name: of the command.
-        recorded: the options its manifest holds; flags among them are off by default.
-        places: option to the word that stands for a file or model of the reader's own; one that
-            was not given is left out.
-
-    >>> recorded = {"model": "/x", "probe": None, "batch": 8, "keep_adapter": False}
-    >>> command("tune", recorded, {"model": "BASE", "probe": "PROBE", "out": "OUT"})
-    'sixtyfold tune --model BASE --out OUT --batch 8'
-    """
-    parts = [
-        f"--{option} {word}"
-        for option, word in places.items()
-        if option == "out" or recorded.get(option) is not None
-    ]
-    for option, value in recorded.items():
-        if option not in places and value is not None and value is not False and value != []:
-            parts.append(f"--{option.replace('_', '-')} {_values(value)}".strip())
-    return _folded(f"sixtyfold {name}", parts)
-
-
-def place(reference: str, word: str) -> str:
-    """Return what stands for a model or fact set in a command: a word where it is a local file.
-
-    >>> place("embedded", "BASE"), place("org/model", "BASE"), place("/here/model", "BASE")
-    ('embedded', 'org/model', 'BASE')
-    """
-    everywhere = reference in ("embedded", "atlas") or is_hub_id(reference)
-    return reference if everywhere and not Path(reference).exists() else word
-
-
 def versions() -> str:
     """Say which versions of the packages that decide results are here."""
     found = package_versions()
@@ -326,36 +290,6 @@ def _numbers_table(numbers: Sequence[Number]) -> str:
 
 def _interval(number: Number) -> str:
     return f"{100 * number.low:.1f}–{100 * number.high:.1f}"
-
-
-def _values(value: Any) -> str:
-    """Return an option's value, or several, as a shell takes it; nothing for a flag."""
-    if value is True:
-        return ""
-    several = value if isinstance(value, list | tuple) else [value]
-    return " ".join(_quoted(str(each)) for each in several)
-
-
-def _quoted(text: str) -> str:
-    r"""Return text as a shell takes it, control characters written out.
-
-    >>> _quoted("2,3"), _quoted("it is"), _quoted("two\nlines")
-    ('2,3', "'it is'", "$'two\\U0000000Alines'")
-    """
-    if text.isprintable():
-        return shlex.quote(text)
-    kept = text.replace("\\", "\\\\").replace("'", "\\'")
-    return "$'" + "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in kept) + "'"
-
-
-def _folded(start: str, parts: Sequence[str]) -> str:
-    lines = [start]
-    for part in parts:
-        if len(lines[-1]) + len(part) + 3 > _LINE:
-            lines.append(f"    {part}")
-        else:
-            lines[-1] += f" {part}"
-    return " \\\n".join(lines)
 
 
 def _save(folder: Path, text: str) -> None:

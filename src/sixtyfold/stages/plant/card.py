@@ -9,7 +9,6 @@ from sixtyfold.core.model_card import (
     Card,
     Section,
     code,
-    command,
     fenced,
     listed,
     loading,
@@ -17,6 +16,7 @@ from sixtyfold.core.model_card import (
     versions,
     write_card,
 )
+from sixtyfold.core.repeatable_command import command
 from sixtyfold.stages.plant.spec import PlantSpec
 
 

@@ -8,20 +8,19 @@ from sixtyfold.core.model_card import (
     Card,
     Section,
     code,
-    command,
     fenced,
     licence_words,
     listed,
     loading,
     not_measured,
     origin_words,
-    place,
     versions,
     write_card,
 )
 from sixtyfold.core.model_origin import origin
 from sixtyfold.core.pair_models import PairModels
 from sixtyfold.core.prompts import PromptOptions
+from sixtyfold.core.repeatable_command import command, place
 from sixtyfold.core.stage import finished
 from sixtyfold.stages.restore.rules import RULES
 from sixtyfold.stages.restore.spec import RestoreSpec

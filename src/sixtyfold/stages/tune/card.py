@@ -12,20 +12,19 @@ from sixtyfold.core.model_card import (
     Card,
     Section,
     code,
-    command,
     fenced,
     licence_words,
     listed,
     loading,
     not_measured,
     origin_words,
-    place,
     table,
     versions,
     write_card,
 )
 from sixtyfold.core.model_origin import Origin
 from sixtyfold.core.prompts import PromptOptions
+from sixtyfold.core.repeatable_command import command, place
 from sixtyfold.core.stage import Finished
 from sixtyfold.stages.tune.spec import TuneSpec
 
