@@ -12,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 import toy_stages
 from sixtyfold.console_study import show_status
-from sixtyfold.core.errors import BadInput, SixtyfoldError
+from sixtyfold.core.errors import BadInput, Corrupted, SixtyfoldError
 from sixtyfold.study import run as study_run
 from sixtyfold.study import stages
 from sixtyfold.study.any_store import Store
@@ -140,6 +140,42 @@ def test_what_an_unfinished_study_still_reads_no_other_removes(
     assert len(left) == 1
     assert not [line for line in said if " tune: " in line]
     assert not any(open_store(url).holds_weights(job) for job in trainings(jobs))
+
+
+def cells_damaged(url: str, name: str) -> None:
+    file = f"studies/{name}/cells.parquet"
+    if "://" in url:
+        RemoteFiles(url).write(file, b"no table")
+    else:
+        (Path(url) / file).write_bytes(b"no table")
+
+
+def test_weights_stay_while_what_another_study_needs_is_damaged(url: str, tmp_path: Path) -> None:
+    keeping = written(tmp_path / "a.yaml", url, [4], name="a", keep_checkpoints=True)
+    kept, _ = ran(keeping)
+    cells_damaged(url, "a")
+    other = written(tmp_path / "b.yaml", url, [4, 8, 12], name="b")
+    jobs, said = ran(other)
+    assert sum("studies/a/cells.parquet of the store is damaged" in line for line in said) == 1
+    assert all(open_store(url).holds_weights(job) for job in trainings(jobs))
+    with pytest.raises(Corrupted, match=r"a.cells\.parquet"):
+        study_run.clean(StudyCleanSpec(file=other, yes=True))
+    ran(keeping)  # makes its table of cells again
+    ran(other)
+    left = {job.key for job in trainings(jobs) if open_store(url).holds_weights(job)}
+    assert left == {job.key for job in trainings(kept)}
+
+
+def test_another_file_does_not_take_the_name_of_a_study_whose_cells_are_damaged(
+    url: str, tmp_path: Path
+) -> None:
+    ran(written(tmp_path / "one.yaml", url, [4]))
+    cells_damaged(url, "toy")
+    two = written(tmp_path / "two.yaml", url, [4])
+    with pytest.raises(BadInput, match=r"unknown number of results of the latter"):
+        ran(two)
+    _, said = ran(two, instead=True)
+    assert any("an unknown number of results of toy" in line for line in said)
 
 
 def half_removed(url: str, store: Store, job: Job) -> None:

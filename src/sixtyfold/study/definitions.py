@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from sixtyfold.core.errors import BadInput
+from sixtyfold.core.errors import BadInput, Corrupted
 from sixtyfold.core.facts import read_table
 from sixtyfold.study.any_store import Store
 from sixtyfold.study.file import StudyFile
@@ -31,12 +31,28 @@ class Earlier(NamedTuple):
 
     file: where it was.
     host: the machine it was on.
-    lost: results that it asked for and the present file does not.
+    lost: results that it asked for and the present file does not; None where the table that says
+        so is damaged.
     """
 
     file: str
     host: str
-    lost: int
+    lost: int | None
+
+    def words(self) -> str:
+        """Return how many results it asked for and the present file does not."""
+        return "an unknown number of" if self.lost is None else str(self.lost)
+
+
+class Kept(NamedTuple):
+    """What other studies of a store keep.
+
+    keys: of the trainings whose weights they keep or still read.
+    unknown: the studies of which nobody knows, as their tables of cells are damaged.
+    """
+
+    keys: set[str]
+    unknown: list[str]
 
 
 def note_study(
@@ -59,7 +75,7 @@ def note_study(
     earlier = _earlier(store, study, plan)
     definition = {"file": str(file.absolute()), "host": socket.gethostname()}
     store.write_definition(study.name, {**definition, "study": study.model_dump(mode="json")})
-    if earlier is None or not earlier.lost or _is_this(earlier, file):
+    if earlier is None or earlier.lost == 0 or _is_this(earlier, file):
         return None
     return earlier
 
@@ -71,33 +87,37 @@ def refuse_other(store: Store, study: StudyFile, plan: Plan, file: Path) -> None
         BadInput: says which file, and what to do.
     """
     found = _earlier(store, study, plan)
-    if found is None or not found.lost or _is_this(found, file):
+    if found is None or found.lost == 0 or _is_this(found, file):
         return
     if found.host == socket.gethostname() and _still_says(Path(found.file), study.name):
         raise BadInput(
             f"{file} and {found.file} both describe a study named {study.name} in {store.url}, and "
-            f"{found.lost} results of the latter are not of the former; give one of them another "
-            "name or store, or let this file take the other's place: 'sixtyfold study run "
+            f"{found.words()} results of the latter are not of the former; give one of them "
+            "another name or store, or let this file take the other's place: 'sixtyfold study run "
             "--instead'"
         )
 
 
-def kept_by_others(store: Store, name: str) -> set[str]:
-    """Return the keys of trainings whose weights another study of the store keeps or still reads.
+def kept_by_others(store: Store, name: str) -> Kept:
+    """Return the trainings whose weights another study of the store keeps or still reads.
 
     A study still reads the trainings of a cell until all results of the cell are there. What it
     asks for only once its learning rates are chosen is not known here.
     """
     definitions, recorded = store.definitions(), store.recorded()
-    kept: set[str] = set()
+    kept = Kept(set(), [])
     for file in store.cells_files():
         if file.parent.name == name:
             continue
-        cells = read_table(file)
+        try:
+            cells = read_table(file)
+        except Corrupted:
+            kept.unknown.append(file.parent.name)
+            continue
         if not _values(definitions.get(file.parent.name, {})).get("keep_checkpoints"):
             labels = [each for each in cells.columns if each not in _OF_RESULTS]
             cells = cells.filter(~pl.col("key").is_in(recorded).all().over(labels))
-        kept |= set(cells.filter(pl.col("stage").is_in(MAKES_WEIGHTS))["key"])
+        kept.keys.update(cells.filter(pl.col("stage").is_in(MAKES_WEIGHTS))["key"])
     return kept
 
 
@@ -105,12 +125,19 @@ def _earlier(store: Store, study: StudyFile, plan: Plan) -> Earlier | None:
     definition = store.definitions().get(study.name)
     if definition is None:
         return None
-    lost: set[str] = set()
+    lost: int | None = 0
     for cells in store.cells_files():
         if cells.parent.name == study.name:
-            table = read_table(cells)
-            lost = set(table.filter(table["role"].is_in(_BEFORE_CHOICES))["key"]) - set(plan.jobs)
-    return Earlier(str(definition.get("file")), str(definition.get("host")), len(lost))
+            lost = _lost(cells, plan)
+    return Earlier(str(definition.get("file")), str(definition.get("host")), lost)
+
+
+def _lost(cells: Path, plan: Plan) -> int | None:
+    try:
+        table = read_table(cells)
+    except Corrupted:
+        return None
+    return len(set(table.filter(table["role"].is_in(_BEFORE_CHOICES))["key"]) - set(plan.jobs))
 
 
 def _is_this(earlier: Earlier, file: Path) -> bool:

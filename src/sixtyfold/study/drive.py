@@ -92,6 +92,7 @@ class _Drive:
         self.running: set[str] = set()
         self.busy: set[str] = set()
         self.done: set[str] = set()
+        self.unknown: set[str] = set()
         self.jobs: dict[str, Job] = {}
         self.pauses = 1
 
@@ -214,10 +215,24 @@ class _Drive:
             return
         jobs = [self.plan.jobs[key] for key in keys if key in self.plan.jobs]
         served = [job for job in jobs if self.has_served(job) and self.store.holds_weights(job)]
-        kept = kept_by_others(self.store, self.study.name) if served else set()
+        if not served:
+            return
+        kept = kept_by_others(self.store, self.study.name)
+        if kept.unknown:
+            self.tell_of_unknown(kept.unknown)
+            return
         for job in served:
-            if job.key not in kept:
+            if job.key not in kept.keys:
                 self.store.drop_weights(job)
+
+    def tell_of_unknown(self, studies: Iterable[str]) -> None:
+        """Say once of every study with damaged cells why no weights are removed."""
+        for name in sorted(set(studies) - self.unknown):
+            self.unknown.add(name)
+            self.tell(
+                f"weights are kept, as studies/{name}/cells.parquet of the store is damaged and "
+                f"nobody knows which of them {name} needs; run {name}, then this study again"
+            )
 
     def has_served(self, job: Job) -> bool:
         """Whether a job is done, makes a checkpoint, and all that reads it is done."""

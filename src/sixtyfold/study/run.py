@@ -67,7 +67,7 @@ def run(spec: StudyRunSpec, tell: Tell | None = None) -> Driven:
         earlier = note_study(store, study, whole, spec.file, instead=spec.instead)
         if earlier is not None:
             tell(
-                f"{earlier.lost} results of {study.name} as {earlier.file} on {earlier.host} "
+                f"{earlier.words()} results of {study.name} as {earlier.file} on {earlier.host} "
                 "described it are not of this study; 'sixtyfold study clean' lists them"
             )
         driven = drive(study, inputs, store, executor, tell, verify=spec.verify)
