@@ -38,9 +38,10 @@ def table(tuned: Path, planted: Path, tmp_path_factory: pytest.TempPathFactory) 
     file.write_text(yaml.safe_dump(values), encoding="utf-8")
     assert run_command(["study", "run", "--file", str(file)]) == 0
     given = Namespace(
-        grid="natural", size=None, work=folder / "work", shares=[100.0], blocks=64, limit=None
-    )
-    found = load_script(SCRIPT).put_back(open_study(StudySpec(file=file)), given)
+        grid="natural", size=None, work=folder / "work", shares=[100.0], blocks=64, limit=None,
+        levels=None,
+    )  # fmt: skip
+    (found,) = load_script(SCRIPT).put_back(open_study(StudySpec(file=file)), given)
     recorded = results(StudyResultsSpec(file=file))
     found.write_parquet(folder / "found.parquet")
     return pl.concat(
@@ -80,3 +81,16 @@ def test_what_is_put_back_is_compared_with_nothing_put_back(table: pl.DataFrame)
         ).filter(pl.col("part").is_null())["value"].item()  # fmt: skip
         difference = rows.filter(against="nothing")["value"].item()
         assert difference == pytest.approx(alone - tuned)
+
+
+def test_rows_of_a_level_take_the_place_of_its_earlier_rows(tmp_path: Path) -> None:
+    def rows(levels: str, *values: float) -> pl.DataFrame:
+        schema = {"model": pl.String, "size": pl.String, "levels": pl.String, "value": pl.Float64}
+        return pl.DataFrame([("m", "8", levels, value) for value in values], schema, orient="row")
+
+    path = tmp_path / "small-put_back.parquet"
+    for table in (rows("natural", 0.1, 0.2), rows("0", 0.4, 0.3), rows("natural", 0.6, 0.5)):
+        load_script(SCRIPT).add(path, table)
+    written = pl.read_parquet(path).select("levels", "value").rows()
+    assert written == [("0", 0.4), ("0", 0.3), ("natural", 0.6), ("natural", 0.5)]
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]

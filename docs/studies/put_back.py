@@ -1,18 +1,23 @@
 """Put weights of a study's trainings back and ask again: tables 6 and 11 of arXiv 2509.16596.
 
-    python docs/studies/put_back.py STUDY GRID WORK [--size 240] [--shares 5 20] [--blocks 4]
-                                    [--limit 600]
+    python docs/studies/put_back.py STUDY GRID WORK [--size 240] [--levels natural 0 2]
+                                    [--shares 5 20] [--blocks 4] [--limit 600]
 
 STUDY names a file of this folder whose grid GRID is finished. Its chosen trainings are made again
 in the directory WORK (the same bytes). From each, the `--shares` percent of weights that changed
 most (by relative change) are put back, and each block of `--blocks` layers (0: none) as a whole;
 every one of these models is asked the first LIMIT test facts and the training's own examples.
-Writes docs/data/STUDY-put_back.parquet.
+Writes docs/data/STUDY-put_back.parquet after each size and level, whose rows take the place of
+those of an earlier run: several processes can share the levels, and a run that was cut short goes
+on with those that are left.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
+import os
 import shutil
 import sys
 from collections import defaultdict
@@ -23,7 +28,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from sixtyfold.core.atomic_files import write_parquet
 from sixtyfold.core.errors import SixtyfoldError
+from sixtyfold.core.facts import read_table
 from sixtyfold.core.stage import Finished
 from sixtyfold.core.statistics import mean_and_half_width
 from sixtyfold.stages.evaluate.run import run as evaluate
@@ -50,10 +57,10 @@ class Asked(NamedTuple):
     answers: dict[str, pl.DataFrame]
 
 
-def put_back(opened: Opened, given: argparse.Namespace) -> pl.DataFrame:
-    """Return what each training answers with weights put back, and the difference to without.
+def put_back(opened: Opened, given: argparse.Namespace) -> Iterator[pl.DataFrame]:
+    """Yield, of each model, size and level, what trainings answer with weights put back.
 
-    Returns:
+    Yields:
         labels of the training, role, restored, against (null, or nothing put back), domain, over,
         part, value, low, high, p, facts, seeds. `test` is over facts and seeds; `own`, whose
         examples differ from seed to seed, over seeds alone.
@@ -62,9 +69,8 @@ def put_back(opened: Opened, given: argparse.Namespace) -> pl.DataFrame:
     for cell in opened.plan.cells:
         if cell.chosen and cell.labels["grid"] == given.grid:
             labels = tuple(str(cell.labels.get(name)) for name in LABELS)
-            if given.size in (None, labels[1]):
+            if given.size in (None, labels[1]) and (not given.levels or labels[2] in given.levels):
                 trainings[labels].append(cell)
-    rows = []
     for labels, cells in trainings.items():
         asked: dict[str, dict[str, list[pl.DataFrame]]] = {
             role: defaultdict(list) for role in ROLES
@@ -77,8 +83,8 @@ def put_back(opened: Opened, given: argparse.Namespace) -> pl.DataFrame:
                     asked[role][restored].append(table)
             shutil.rmtree(work)
         named = dict(zip(LABELS, labels, strict=True)) | {"seeds": len(cells)}
-        rows += [named | row for row in (*_of_test(asked["test"]), *_of_own(asked["own"]))]
-    return pl.DataFrame(rows, infer_schema_length=None)
+        rows = [named | row for row in (*_of_test(asked["test"]), *_of_own(asked["own"]))]
+        yield pl.DataFrame(rows, infer_schema_length=None)
 
 
 def _of_one_seed(
@@ -152,6 +158,26 @@ def _of_own(asked: dict[str, list[pl.DataFrame]]) -> Iterator[dict[str, Any]]:
                 }  # fmt: skip
 
 
+def add(path: Path, table: pl.DataFrame) -> None:
+    """Write the rows of one model, size and level among those of the others."""
+    with _only_one(path.parent):
+        if path.is_file():
+            others = read_table(path).join(table, on=LABELS, how="anti")
+            joined = pl.concat([others, table], how="vertical_relaxed")
+            table = joined.sort(LABELS, maintain_order=True)
+        write_parquet(path, table)
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def main() -> None:
     """Read the command line, do it, write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -159,17 +185,18 @@ def main() -> None:
     parser.add_argument("grid")
     parser.add_argument("work", type=Path)
     parser.add_argument("--size")
+    parser.add_argument("--levels", nargs="*")
     parser.add_argument("--shares", type=float, nargs="*", default=[5, 20])
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--limit", type=int, default=600)
     given = parser.parse_args()
+    path = HERE.parent / "data" / f"{given.study}-put_back.parquet"
     try:
-        table = put_back(open_study(StudySpec(file=HERE / f"{given.study}.yaml")), given)
+        for table in put_back(open_study(StudySpec(file=HERE / f"{given.study}.yaml")), given):
+            add(path, table)
+            sys.stderr.write(f"{path}: {table.height} rows more\n")
     except SixtyfoldError as error:
         sys.exit(str(error))
-    path = HERE.parent / "data" / f"{given.study}-put_back.parquet"
-    table.write_parquet(path, compression="zstd")
-    sys.stderr.write(f"{path}: {table.height} rows\n")
 
 
 if __name__ == "__main__":
