@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from sixtyfold.core.errors import Corrupted
 from sixtyfold.core.facts import read_table
 from sixtyfold.study.any_store import Store
 from sixtyfold.study.jobs import Job
@@ -50,7 +51,14 @@ def unneeded(store: Store, plan: Plan) -> list[Unneeded]:
     """
     needed = set(plan.jobs)
     for cells in store.cells_files():
-        needed |= set(read_table(cells)["key"])
+        try:
+            needed |= set(read_table(cells)["key"])
+        except Corrupted as error:
+            study = cells.parent.name
+            raise Corrupted(
+                f"nothing is removed, as nobody knows what the study {study} needs: {error} with "
+                "'sixtyfold study run' and its file"
+            ) from None
     lying = [(Job(key, stage, {}, {}), used) for (stage, key), used in store.result_bytes().items()]
     results = [Unneeded(job, used) for job, used in lying if job.key not in needed]
     others = [job for job, _ in lying if job.key in needed and job.stage in MAKES_WEIGHTS]
