@@ -62,11 +62,21 @@ def test_levels_are_averaged_where_each_has_twenty_facts() -> None:
     assert only(found, "levels").high == pytest.approx(expected.two_sided().high)
 
 
-def test_a_level_with_few_facts_leaves_no_mean_over_levels() -> None:
-    levels: list[int | None] = [*([0, 1, 2, 3] * 20), *([4] * 19)]
-    found = list(averages([facts([1.0] * 99, levels)], None, ACCURACY))
+def test_levels_with_few_facts_count_as_one_with_their_neighbours() -> None:
+    levels: list[int | None] = [*([0, 1, 2] * 30), *([3] * 12), *([4] * 8)]
+    hits = [float(level == 4) for level in levels]
+    found = list(averages([facts(hits, levels)], None, ACCURACY))
+    merged = only(found, "levels 0, 1, 2, 3-4")
+    assert merged.value == pytest.approx((8 / 20) / 4)
+    assert merged.facts == 110
     assert "levels" not in {each.over for each in found}
-    assert only(found, "facts", "level 4").facts == 19
+    assert only(found, "facts", "level 4").facts == 8
+
+
+def test_one_group_of_levels_has_no_mean_over_levels() -> None:
+    levels: list[int | None] = [0, 1, 2, 3, 4]
+    found = list(averages([facts([1.0] * 5, levels)], None, ACCURACY))
+    assert not [each for each in found if each.over.startswith("levels")]
 
 
 def test_other_facts_are_refused() -> None:

@@ -102,7 +102,7 @@ def test_against_base_is_the_untuned_model_for_every_seed(sizes: Run) -> None:
 
 def test_levels_with_too_few_facts_have_no_mean_over_levels(sizes: Run) -> None:
     table = sizes.ask("size", "4")
-    assert "levels" not in set(table["over"])
+    assert not [over for over in table["over"] if over.startswith("levels")]
     assert set(table["part"].drop_nulls()) == {"level 4"}
 
 

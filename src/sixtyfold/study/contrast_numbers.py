@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sixtyfold.core.accuracy import LEAST_PER_LEVEL
+from sixtyfold.core.accuracy import merged_levels
 from sixtyfold.core.errors import BadInput, suggestion
 from sixtyfold.core.facts import DOMAINS
 from sixtyfold.core.levels import LEVELS
@@ -26,8 +26,9 @@ class Average(NamedTuple):
     """A mean over facts and seeds.
 
     domain: `in` or `out`.
-    over: `relations` (mean of the relations' accuracies), `levels` (mean of the five levels', where
-        each has 20 facts) or `facts`.
+    over: `relations` (mean of the relations' accuracies), `levels` (mean of the five levels'; where
+        one has fewer than 20 facts, neighbours count as one and are named: `levels 0, 1, 2-4`) or
+        `facts`.
     part: `level k` where it is of that level's facts alone, or None.
     value: an accuracy in 0..1, a difference of two in -1..1, or the mean of a measure of drift in
         its own unit.
@@ -130,15 +131,23 @@ def _by_level(
     measure: str,
 ) -> Iterator[Average]:
     counts = {level: int((levels == level).sum()) for level in LEVELS}
-    whole = not levels.null_count() and min(counts.values()) >= LEAST_PER_LEVEL
-    if measure == ACCURACY and whole:
-        strata = [str(level) for level in levels]
-        yield Average(domain, "levels", None, *_of_accuracies(before, after, strata))
+    groups = merged_levels(list(counts.values()))
+    if measure == ACCURACY and not levels.null_count() and len(groups) > 1:
+        of_level = {level: str(group) for group in groups for level in group}
+        strata = [of_level[level] for level in levels]
+        yield Average(domain, _named(groups), None, *_of_accuracies(before, after, strata))
     for level, count in counts.items():
         if count:
             of_N = (levels == level).fill_null(False).to_numpy()
             figures = _of_facts(before[:, of_N], after[:, of_N], measure)
             yield Average(domain, "facts", f"level {level}", *figures)
+
+
+def _named(groups: Sequence[Sequence[int]]) -> str:
+    if len(groups) == len(LEVELS):
+        return "levels"
+    spans = (f"{each[0]}-{each[-1]}" if len(each) > 1 else f"{each[0]}" for each in groups)
+    return f"levels {', '.join(spans)}"
 
 
 _Figures = tuple[float, float, float, float | None, int]
