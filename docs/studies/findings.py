@@ -54,6 +54,7 @@ def collect(studies: Sequence[str]) -> None:
         tables = {"numbers": _numbers(file), "contrasts": _contrasts(file, asked[name])}
         if any(role.startswith("search") for role in _roles(file)):
             tables["repairs"] = repairs(StudyRepairsSpec(file=file))
+        tables["majority"] = _majority(file)
         store = open_study(StudySpec(file=file)).store.url
         for table, query in asked[name]["queries"].items():
             tables[table] = ask(SqlSpec(query=query.format(study=name), store=store))
@@ -98,6 +99,18 @@ def _numbers(file: Path) -> pl.DataFrame:
     of_relation = pl.col("part").str.contains("relation ").fill_null(value=False)
     of_choice = pl.col("chosen") | pl.col("measure").is_in(["macro_relation"])
     return rows.filter(kept & ~of_relation & of_choice)
+
+
+def _majority(file: Path) -> pl.DataFrame:
+    """Return how many test facts of each model's study the most common answer is right of."""
+    opened = open_study(StudySpec(file=file))
+    rows = []
+    for cell in opened.plan.cells:
+        if cell.labels["grid"] == "base" and "test" in cell.jobs:
+            job = opened.plan.jobs[cell.jobs["test"]]
+            for domain, found in opened.store.open(job).manifest["majority"].items():
+                rows.append({"model": cell.labels["model"], "domain": domain, **found})
+    return pl.DataFrame(rows).unique(maintain_order=True)
 
 
 def _contrasts(file: Path, asked: dict[str, Any]) -> pl.DataFrame:
