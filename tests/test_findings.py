@@ -33,10 +33,10 @@ def row(value: float, low: float, high: float) -> str:
     ("low", "high", "claimed", "expected"),
     [
         (0.01, 0.05, "+", "holds"),
-        (0.01, 0.05, "-", "does not hold: the opposite"),
+        (0.01, 0.05, "-", "the opposite"),
         (-0.05, -0.01, "-", "holds"),
         (-0.05, 0.05, "+", "cannot tell"),
-        (-0.02, 0.02, "-", "does not hold: no difference of 3 points"),
+        (-0.02, 0.02, "-", "less than 3 points"),
         (-0.02, 0.04, "-", "cannot tell"),
     ],
 )
@@ -44,6 +44,18 @@ def test_a_sign_is_claimed_where_the_interval_has_it(
     page: Any, low: float, high: float, claimed: str, expected: str
 ) -> None:
     assert page.sign(row((low + high) / 2, low, high), claimed) == expected
+
+
+@pytest.mark.parametrize(
+    ("p_holm", "claimed", "expected"),
+    [(0.04, "+", "holds"), (0.06, "+", "holds, alone"), (0.06, "-", "the opposite, alone"),
+     ("null", "+", "holds")],
+)  # fmt: skip
+def test_what_does_not_hold_among_all_of_its_kind_is_said_to_hold_alone(
+    page: Any, p_holm: object, claimed: str, expected: str
+) -> None:
+    query = f"{row(0.03, 0.01, 0.05)}, {p_holm} as p_holm"
+    assert page.sign(query, claimed) == expected
 
 
 @pytest.mark.parametrize(
@@ -99,9 +111,7 @@ def test_a_table_of_two_directions_leaves_a_dash_where_nothing_is_known(page: An
 
 
 def test_a_claim_stands_beside_its_difference(page: Any) -> None:
-    assert page.claimed(row(0.03, 0.01, 0.05), "-") == (
-        "+3.0 (+1.0 to +5.0) | does not hold: the opposite"
-    )
+    assert page.claimed(row(0.03, 0.01, 0.05), "-") == ("+3.0 (+1.0 to +5.0) | the opposite")
 
 
 def test_what_is_written_across_is_in_order(page: Any) -> None:

@@ -22,7 +22,7 @@ import polars as pl
 import yaml
 
 from sixtyfold.core.errors import BadInput, SixtyfoldError
-from sixtyfold.core.statistics import mean_and_half_width
+from sixtyfold.core.statistics import ALPHA, mean_and_half_width
 from sixtyfold.study.run import contrast, open_study, repairs, results
 from sixtyfold.study.spec import (
     SqlSpec,
@@ -37,7 +37,7 @@ HERE = Path(__file__).parent
 DATA = HERE.parent / "data"
 PAGE = HERE.parent / "findings.md"
 MARGIN = 0.03
-"""Three points: a difference that is surely smaller than this is called none."""
+"""Three points: a difference that is surely smaller than this is called small."""
 _KEPT_ROLES = ("probe", "select", "dev", "test", "own", "compare", "diff", "drift")
 
 
@@ -54,10 +54,12 @@ def collect(studies: Sequence[str]) -> None:
         tables = {"numbers": _numbers(file), "contrasts": _contrasts(file, asked[name])}
         if any(role.startswith("search") for role in _roles(file)):
             tables["repairs"] = repairs(StudyRepairsSpec(file=file))
-        tables["majority"] = _majority(file)
+        if asked[name].get("majority"):
+            tables["majority"] = _majority(file)
         store = open_study(StudySpec(file=file)).store.url
         for table, query in asked[name]["queries"].items():
-            tables[table] = ask(SqlSpec(query=query.format(study=name), store=store))
+            found = ask(SqlSpec(query=query.format(study=name), store=store))
+            tables[table] = found.sort(pl.all())
         if "exposures" in asked[name]:
             tables["exposures"] = _recalls(name, store, Path(asked[name]["exposures"]))
         for table, rows in tables.items():
@@ -102,7 +104,7 @@ def _numbers(file: Path) -> pl.DataFrame:
 
 
 def _majority(file: Path) -> pl.DataFrame:
-    """Return how many test facts of each model's study the most common answer is right of."""
+    """Return, per model and domain, what always giving the most common answer would reach."""
     opened = open_study(StudySpec(file=file))
     rows = []
     for cell in opened.plan.cells:
@@ -229,19 +231,19 @@ class Page:
         """Say whether a difference has the claimed sign.
 
         Args:
-            query: one row with value, low and high.
+            query: one row with value, low and high, and p_holm where it is one of many.
             claimed: `+` or `-`.
-            margin: what is surely smaller is called none; 0: nothing is.
+            margin: what is surely smaller is called small; 0: nothing is.
         """
         row = self.one(query)
         side = 1 if claimed == "+" else -1
         low, high = sorted((side * row["low"], side * row["high"]))
+        alone = ", alone" if (row.get("p_holm") or 0.0) > ALPHA else ""
         if low > 0:
-            return "holds"
+            return f"holds{alone}"
         if high < 0:
-            return "does not hold: the opposite"
-        small = low > -margin and high < margin
-        return "does not hold: no difference of 3 points" if small else "cannot tell"
+            return f"the opposite{alone}"
+        return "less than 3 points" if low > -margin and high < margin else "cannot tell"
 
     def enough(self, query: str) -> str:
         """Say whether nothing is better by `MARGIN` than what the others are compared with.
