@@ -23,6 +23,7 @@ import yaml
 
 from sixtyfold.core.errors import BadInput, SixtyfoldError
 from sixtyfold.core.statistics import ALPHA, mean_and_half_width
+from sixtyfold.study.contrast_numbers import ACCURACY, averages
 from sixtyfold.study.run import contrast, open_study, repairs, results
 from sixtyfold.study.spec import (
     SqlSpec,
@@ -32,6 +33,7 @@ from sixtyfold.study.spec import (
     StudySpec,
 )
 from sixtyfold.study.sql import ask
+from sixtyfold.study.ways import ways
 
 HERE = Path(__file__).parent
 DATA = HERE.parent / "data"
@@ -54,6 +56,8 @@ def collect(studies: Sequence[str]) -> None:
         tables = {"numbers": _numbers(file), "contrasts": _contrasts(file, asked[name])}
         if any(role.startswith("search") for role in _roles(file)):
             tables["repairs"] = repairs(StudyRepairsSpec(file=file))
+        if asked[name].get("repairs_by_level"):
+            tables["repairs_by_level"] = _repairs_by_level(file)
         if asked[name].get("majority"):
             tables["majority"] = _majority(file)
         store = open_study(StudySpec(file=file)).store.url
@@ -101,6 +105,27 @@ def _numbers(file: Path) -> pl.DataFrame:
     of_relation = pl.col("part").str.contains("relation ").fill_null(value=False)
     of_choice = pl.col("chosen") | pl.col("measure").is_in(["macro_relation"])
     return rows.filter(kept & ~of_relation & of_choice)
+
+
+def _repairs_by_level(file: Path) -> pl.DataFrame:
+    """Return what repairs changed, levels weighed alike (`study repairs` weighs relations)."""
+    opened = open_study(StudySpec(file=file))
+    rows = []
+    for way in ways(opened.study, opened.plan, (), "search"):
+        searches = [opened.store.open(opened.plan.jobs[key]) for key in way.results.values()]
+        answers = [search.table("test_answers") for search in searches]
+        value = pl.col("hit").cast(pl.Float64).alias("value")
+        hits = {
+            arm: [each.filter(arm=arm).with_columns(value).sort("fact_id") for each in answers]
+            for arm in answers[0]["arm"].unique(maintain_order=True)
+        }
+        for reference in ("tuned", "interpolation"):
+            for arm, after in hits.items():
+                for row in averages(after, hits[reference], ACCURACY):
+                    if arm != reference and row.over.startswith("levels"):
+                        named = {"grid": way.labels["grid"], "reference": reference, "arm": arm}
+                        rows.append(named | row._asdict())
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def _majority(file: Path) -> pl.DataFrame:
