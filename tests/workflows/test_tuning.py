@@ -13,7 +13,8 @@ from sixtyfold.core.errors import BadInput, IncompleteInput
 from sixtyfold.stages.select.run import run as select
 from sixtyfold.stages.select.spec import SelectSpec
 from sixtyfold.workflows.ladder import wanted_sets
-from sixtyfold.workflows.tuning import best_rate, plan, run
+from sixtyfold.workflows.several_trainings import best_rate
+from sixtyfold.workflows.tuning import plan, run
 from sixtyfold.workflows.tuning_spec import TuningSpec
 from sixtyfold.workflows.watch import KnowledgeWatch
 from sixtyfold.workflows.watch_rule import Judged

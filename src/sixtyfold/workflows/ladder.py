@@ -34,7 +34,7 @@ from sixtyfold.core.stage import Finished, finished, open_stage
 from sixtyfold.core.statistics import ALPHA
 from sixtyfold.stages.tune import run as tune
 from sixtyfold.workflows.card_numbers import put_chosen_numbers
-from sixtyfold.workflows.tuning import (
+from sixtyfold.workflows.several_trainings import (
     best_rate,
     inputs_of,
     questions,
