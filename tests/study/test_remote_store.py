@@ -545,6 +545,20 @@ def test_sql_sees_only_what_is_recorded(url: str) -> None:
     assert ask(SqlSpec(store=url, query=query)).row(0)[1] == len(jobs) - 1
 
 
+def test_two_processes_make_one_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = RemoteFiles.sizes
+
+    def made_meanwhile(files: RemoteFiles, folder: str) -> dict[str, int]:
+        if folder == ".":
+            files.write("format.json", b'{"format": 1}')
+            files.write("studies/s/study.json", b"{}")
+        return listed(files, folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RemoteFiles, "sizes", made_meanwhile)
+        assert RemoteStore("memory://made-by-two").recorded() == set()
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="there is no store at memory://nowhere"):
         open_store("memory://nowhere", make=False)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,19 @@ def test_a_directory_of_something_else_or_of_another_format_is_refused(tmp_path:
         (tmp_path / "old" / "format.json").write_text(text)
         with pytest.raises(BadInput, match=rf"of format (0|unknown), this version writes {FORMAT}"):
             LocalStore(tmp_path / "old")
+
+
+def test_two_processes_make_one_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = Path.iterdir
+
+    def made_meanwhile(path: Path) -> Iterator[Path]:
+        (path / "format.json").write_text(json.dumps({"format": FORMAT}))
+        (path / "results").mkdir()
+        return listed(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", made_meanwhile)
+        assert LocalStore(tmp_path / "store").recorded() == set()
 
 
 def test_a_store_that_is_only_read_is_not_made(tmp_path: Path) -> None:

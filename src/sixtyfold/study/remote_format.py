@@ -41,12 +41,13 @@ def check_format(files: RemoteFiles, *, make: bool) -> None:
             said = f"there is no store at {files.url}; 'sixtyfold study run' makes one"
             raise NoStore(said) from None
         others = list(files.sizes("."))
-        if others:
+        if others and "format.json" not in others:
             raise BadInput(
                 f"{files.url} holds files that are no store ({others[0]}); choose another"
             ) from None
-        text = json.dumps({"format": FORMAT}).encode()
-        files.write("format.json", text)
+        if not others:  # else another process made the store meanwhile
+            files.write("format.json", json.dumps({"format": FORMAT}).encode())
+        text = files.read("format.json")
     try:
         found = json.loads(text)["format"]
     except (ValueError, KeyError, TypeError):

@@ -268,9 +268,10 @@ def _check_format(root: Path) -> None:
     path = root / "format.json"
     if not path.is_file():
         others = [each.name for each in root.iterdir() if not each.name.startswith(".")]
-        if others:
+        if others and not path.is_file():  # else another process made the store meanwhile
             raise BadInput(f"{root} holds files that are no store ({others[0]}); choose another")
-        write_json(path, {"format": FORMAT})
+        if not others:
+            write_json(path, {"format": FORMAT})
     try:
         found = read_json(path)["format"]
     except (Corrupted, IncompleteInput, KeyError, TypeError):
