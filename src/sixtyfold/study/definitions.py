@@ -133,6 +133,7 @@ def _earlier(store: Store, study: StudyFile, plan: Plan) -> Earlier | None:
 
 
 def _lost(cells: Path, plan: Plan) -> int | None:
+    """Return how many results of a study's last run a plan does not ask for; None: damaged."""
     try:
         table = read_table(cells)
     except Corrupted:
